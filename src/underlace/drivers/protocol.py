@@ -1,0 +1,71 @@
+"""What a device OS is to the rest of Underlace: pure translations, and one door to the device.
+
+    device objects ──items()──► native items ──diff──► ordered changes ──door.run()──► device
+          ▲                         ▲                                                    │
+          └───────── model() ───────┴───────────────── door.read() ◄─────────────────────┘
+
+A driver never knows a kind. `Driver` is pure and may be used anywhere; only the agent and the lab open a `Door`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from underlace.model.change import Change, Disruption, Key, Keyed
+from underlace.model.capability import Capabilities
+from underlace.model.device import DeviceObject, Model
+
+Items = Mapping[Key, Keyed]
+"""Native state by key. Two items are equal exactly when the device needs no command to go from one to the other."""
+
+
+class Driver(Protocol):
+    """The pure half of a device OS."""
+
+    name: str
+
+    def capabilities(self, version: str = "") -> Capabilities:
+        """What this OS can do at a version; an empty version means the oldest supported one."""
+
+    def items(self, objects: Iterable[DeviceObject]) -> Items:
+        """Native items of a model. Total on any model that passed the compiler's checks."""
+
+    def model(self, items: Items) -> Model:
+        """The device objects that native items amount to; what Underlace does not own is left out."""
+
+    def normalise(self, objects: Iterable[DeviceObject]) -> Model:
+        """The model with every default resolved, so that `model(items(m)) == normalise(m)`."""
+
+    def text(self, items: Items) -> list[str]:
+        """The native configuration as a person would read it, in a stable order; what `config DEVICE` prints."""
+
+    def disruption(self, change: Change[DeviceObject]) -> Disruption:
+        """What a change of one device object does to traffic on this OS."""
+
+    def not_carried(self) -> frozenset[tuple[str, str]]:
+        """(object tag, field) pairs that this OS does not express. Everything else changes the rendering."""
+
+
+class Failure(NamedTuple):
+    """A change that the device refused: the change's key, the command, and the device's own words."""
+
+    key: Key
+    command: str
+    answer: str
+
+
+class Door(Protocol):
+    """The only way to a device. Synchronous; every call may raise OSError when the device does not answer at all."""
+
+    def read(self, scope: Collection[Key] | None = None) -> Items:
+        """Actual owned state: everything, or at least the items with these keys (and what they stand on)."""
+
+    def run(self, plan: Sequence[Change[Keyed]]) -> list[Failure]:
+        """Carry out changes in the order given; stop at the first refusal. Each step is idempotent after a crash."""
+
+    def version(self) -> str:
+        """The OS version as the device says it, e.g. "8.4.4"."""
+
+    def save(self, items: Items) -> None:
+        """Write boot files for this state, so that a reboot starts from it. Called only after confirm (hazards 19)."""

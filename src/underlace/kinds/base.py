@@ -1,0 +1,90 @@
+"""What a resource kind is: a spec, its rules, and what it means for devices.
+
+One file per kind. A kind says what it refers to, claims, needs and marks; the controller indexes that. It reads other
+resources only through the View. `compile` is a function of the resource and the view, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from underlace.model.diagnostic import Diagnostic, Severity, Where
+from underlace.model.fact import Fact
+from underlace.model.resource import Claim, Mark, Need, Reference, Resource, View, Watch
+
+
+class Spec(BaseModel):
+    """Base of all specs: frozen, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+S = TypeVar("S", bound=Spec)
+
+Devices = Collection[str] | None
+"""A filter: only these devices, or None for all."""
+
+
+class Kind(Generic[S]):
+    """Base of all kinds; every method has the empty answer."""
+
+    name: ClassVar[str]
+    tenanted: ClassVar[bool]
+    summary: ClassVar[str]
+    """One line for the reference page."""
+    spec: type[S]
+    writers: ClassVar[Literal["tenant", "operator", "admin"]] = "operator"
+    """The lowest role that may write it: "tenant" = users of the owning tenant too."""
+    columns: ClassVar[tuple[str, ...]] = ()
+    """Spec fields shown by `underlace get`."""
+
+    def refs(self, r: Resource[S]) -> Iterable[Reference]:
+        return ()
+
+    def claims(self, r: Resource[S], view: View) -> Iterable[Claim]:
+        return ()
+
+    def marks(self, r: Resource[S], view: View) -> Iterable[Mark]:
+        return ()
+
+    def watches(self, r: Resource[S], view: View) -> Iterable[Watch]:
+        return ()
+
+    def needs(self, r: Resource[S], view: View, devices: Devices = None) -> Iterable[Need]:
+        """Numbers to allocate before compile; with `devices`, at least those that these devices use."""
+        return ()
+
+    def exports(self, r: Resource[S]) -> object:
+        """The part that compiles of referring resources read. Unchanged exports dirty no referrer."""
+        return r.spec
+
+    def check(self, r: Resource[S], view: View) -> Iterable[Diagnostic]:
+        """Rules across resources. The view holds the candidate. References and claims are checked by the controller."""
+        return ()
+
+    def compile(self, r: Resource[S], view: View, devices: Devices = None) -> Iterator[Fact]:
+        """Facts about devices; with `devices`, only about those."""
+        yield from ()
+
+
+AnyKind = Kind[Any]
+
+
+def finding(
+    r: Resource[Any],
+    pointer: str,
+    code: str,
+    summary: str,
+    detail: str = "",
+    remedy: str = "",
+    severity: Severity = Severity.ERROR,
+) -> Diagnostic:
+    """A diagnostic placed at a field of a resource; pointer is relative to the document ("/spec/vni")."""
+    return Diagnostic(Where(str(r.ref), pointer), code, summary, detail, remedy, severity)
+
+
+def wanted(device: str, devices: Devices) -> bool:
+    return devices is None or device in devices

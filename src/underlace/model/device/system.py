@@ -1,0 +1,50 @@
+"""The device itself: identity in the fabric, and what protects it."""
+
+from __future__ import annotations
+
+from underlace.model.device.base import DeviceObject, Key
+
+
+class System(DeviceObject, frozen=True, tag="system"):
+    """Identity. loopback: IPv4 of the underlay, the VTEP address of a leaf; mac: router MAC in all VRFs;
+    mtu: of underlay ports."""
+
+    hostname: str
+    loopback: str | None = None
+    mac: str | None = None
+    vtep: bool | None = None
+    mtu: int | None = None
+
+    @property
+    def key(self) -> Key:
+        return ("system",)
+
+
+class Protection(DeviceObject, frozen=True, tag="protection"):
+    """The closed underlay and the input policy (law 11, hazards 2 and 18).
+
+    vteps: loopbacks from which VXLAN is taken. underlay: prefixes that nothing from a non-underlay port may reach.
+    icmp_rate: ICMP packets per second that the device answers.
+    """
+
+    vteps: frozenset[str] = frozenset()
+    underlay: frozenset[str] = frozenset()
+    icmp_rate: int | None = None
+
+    @property
+    def key(self) -> Key:
+        return ("protection",)
+
+
+class Port(DeviceObject, frozen=True, tag="port"):
+    """A front-panel port. underlay: carries fabric links; any other port is guarded."""
+
+    name: str
+    underlay: bool | None = None
+    enabled: bool | None = None
+    mtu: int | None = None
+    description: str | None = None
+
+    @property
+    def key(self) -> Key:
+        return ("port", self.name)
