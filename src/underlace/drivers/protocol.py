@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from underlace.model.change import Change, Disruption, Key, Keyed
 from underlace.model.capability import Capabilities
+from underlace.model.change import Change, Disruption, Key, Keyed
 from underlace.model.device import DeviceObject, Model
 
 Items = Mapping[Key, Keyed]
@@ -68,4 +68,4 @@ class Door(Protocol):
         """The OS version as the device says it, e.g. "8.4.4"."""
 
     def save(self, items: Items) -> None:
-        """Write boot files for this state, so that a reboot starts from it. Called only after confirm (hazards 19)."""
+        """Write boot files for this state: a reboot starts from it. Called only after confirm (hazards 19)."""

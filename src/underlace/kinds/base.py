@@ -62,7 +62,7 @@ class Kind(Generic[S]):
         return r.spec
 
     def check(self, r: Resource[S], view: View) -> Iterable[Diagnostic]:
-        """Rules across resources. The view holds the candidate. References and claims are checked by the controller."""
+        """Rules across resources; the view holds the candidate. The controller checks references and claims."""
         return ()
 
     def compile(self, r: Resource[S], view: View, devices: Devices = None) -> Iterator[Fact]:

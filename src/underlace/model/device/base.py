@@ -16,7 +16,7 @@ class DeviceObject(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """A vendor-neutral part of a device's configuration.
 
     Fields that identify it come first and have no default; every other field may be None ("not said here") or a
-    frozenset (united on merge). A driver resolves what is still None after the merge to the object's documented default.
+    frozenset (united on merge). A driver resolves what is still None after the merge to its default.
     """
 
     @property
