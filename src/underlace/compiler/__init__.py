@@ -1,0 +1,26 @@
+"""From resources to fragments: resolve, compile, merge, check against what devices can do; and explain."""
+
+from underlace.compiler.capability import check_budget, check_capabilities
+from underlace.compiler.device import check_device
+from underlace.compiler.explain import Reason, Why, explain
+from underlace.compiler.fragment import Compiled, Fragment, Merge, compile_facts, compile_fragments
+from underlace.compiler.resolve import check_claims, check_references, dangling, still_referred, taken
+
+__all__ = [
+    "Compiled",
+    "Fragment",
+    "Merge",
+    "Reason",
+    "Why",
+    "check_budget",
+    "check_capabilities",
+    "check_claims",
+    "check_device",
+    "check_references",
+    "compile_facts",
+    "compile_fragments",
+    "dangling",
+    "explain",
+    "still_referred",
+    "taken",
+]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from underlace.model.diagnostic import Diagnostic, Severity, Where
 from underlace.model.fact import Fact
+from underlace.model.ids import Ref, fabric
 from underlace.model.resource import Claim, Mark, Need, Reference, Resource, View, Watch
 
 
@@ -40,6 +41,12 @@ class Kind(Generic[S]):
     """The lowest role that may write it: "tenant" = users of the owning tenant too."""
     columns: ClassVar[tuple[str, ...]] = ()
     """Spec fields shown by `underlace get`."""
+    order: ClassVar[int] = 100
+    """Where it stands in lists: what others stand on comes first."""
+
+    def name_fault(self, name: str) -> str:
+        """What keeps this text from naming a resource of the kind, as the end of a sentence; "" when nothing does."""
+        return ""
 
     def refs(self, r: Resource[S]) -> Iterable[Reference]:
         return ()
@@ -84,6 +91,23 @@ def finding(
 ) -> Diagnostic:
     """A diagnostic placed at a field of a resource; pointer is relative to the document ("/spec/vni")."""
     return Diagnostic(Where(str(r.ref), pointer), code, summary, detail, remedy, severity)
+
+
+class Unallocated(LookupError):
+    """A number was read before it was allocated: a bug in whoever called compile."""
+
+
+def number(view: View, owner: Ref, slot: str) -> int:
+    """A number that `needs` asked for, and that the controller has therefore allocated before compile."""
+    value = view.number(owner, slot)
+    if value is None:
+        raise Unallocated(f"{owner} has no {slot}")
+    return value
+
+
+def tenant_of(r: Resource[Any]) -> Reference:
+    """The reference of every tenanted resource to its tenant."""
+    return Reference(fabric("tenant", r.ref.tenant), "/tenant")
 
 
 def wanted(device: str, devices: Devices) -> bool:

@@ -67,3 +67,18 @@ class Refused(Exception):
 def errors(found: Iterable[Diagnostic]) -> list[Diagnostic]:
     """The findings that forbid a change."""
     return [d for d in found if d.severity is Severity.ERROR]
+
+
+def printable(text: str) -> str:
+    """Text that anyone may have written, fit to be shown on one line."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def shortened(text: str) -> str:
+    """The same for a value in a sentence: not endless either."""
+    return printable(text if len(text) <= 60 else text[:57] + "...")
+
+
+def pointer_step(key: str) -> str:
+    """A key as a step of a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")

@@ -11,6 +11,8 @@ The version travels in the header `Underlace-Agent`; the controller accepts its 
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
@@ -58,6 +60,14 @@ class Manifest(msgspec.Struct, frozen=True):
     digest: str
     scopes: dict[str, str]
     confirm_within: float = 60.0
+
+
+_canonical = msgspec.json.Encoder(order="sorted")
+
+
+def manifest_digest(scopes: Mapping[str, str]) -> str:
+    """The digest of a manifest: SHA-256 of {scope: fragment hash} as canonical JSON, hexadecimal."""
+    return hashlib.sha256(_canonical.encode(scopes)).hexdigest()
 
 
 class FragmentRequest(msgspec.Struct, frozen=True):

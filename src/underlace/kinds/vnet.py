@@ -1,0 +1,334 @@
+"""A layer-2 network of a VPC across leaves, with or without anycast gateways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from underlace.kinds.base import Devices, Kind, Spec, finding, number, tenant_of, wanted
+from underlace.kinds.fields import InterfaceAddress, Mtu, PortReference, TenantReference, Vlan, Vni
+from underlace.kinds.placement import leaf, placed_mark, placed_vpc, rd, rd_need, site_watches, vrf_objects
+from underlace.kinds.port import no_such_port
+from underlace.kinds.ports import is_front_port, listed, member_claim
+from underlace.kinds.subnet import gateway_space, prefix_space, usable_at
+from underlace.model.device import AccessPort, DeviceObject, L2Vni, Svi, TaggedPort, Vrf
+from underlace.model.diagnostic import Diagnostic
+from underlace.model.fact import Fact
+from underlace.model.ids import Ref, fabric, within
+from underlace.model.net import (
+    VNI_AUTO_RANGE,
+    VNI_RANGE,
+    VXLAN_OVERHEAD,
+    Interface,
+    interface,
+    network,
+    route_target,
+    span,
+)
+from underlace.model.resource import Claim, Mark, Need, Reference, Resource, View, Watch
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
+class Member:
+    """A dataclass, not a model: a fabric has tens of thousands of these."""
+
+    port: PortReference = Field(description="A port of a leaf, PORT@DEVICE.")
+    vlan: Vlan | None = Field(
+        default=None,
+        description="802.1Q tag on this port; without it the port is an untagged member, of one V-Net only.",
+    )
+
+
+class VnetSpec(Spec):
+    vpc: TenantReference = Field(description="The VPC it belongs to: NAME, or TENANT/NAME of another tenant.")
+    vni: Vni | None = Field(
+        default=None, description="The VNI, unique in the controller; without it one is allocated."
+    )
+    gateways: tuple[InterfaceAddress, ...] = Field(
+        default=(),
+        description="Anycast gateways, IPv4 and IPv6, each with the prefix length of its subnet. On every leaf with "
+        "a member they have the same addresses and MAC. Without any the V-Net is a plain layer-2 segment.",
+    )
+    ports: tuple[Member, ...] = Field(default=(), description="Its members.")
+    mtu: Mtu = Field(
+        default=9_000, description="MTU of packets inside, at least 50 below the underlay's for the VXLAN header."
+    )
+
+
+Members = list[tuple[int, str, Member]]
+"""Members on one device: place in the spec, port on the device, and the rest."""
+
+
+def by_device(spec: VnetSpec) -> dict[str, Members]:
+    found: dict[str, Members] = {}
+    for i, member in enumerate(spec.ports):
+        port, _, device = member.port.partition("@")
+        found.setdefault(device, []).append((i, port, member))
+    return found
+
+
+def vpc_of(r: Resource[VnetSpec]) -> Ref:
+    return within("vpc", r.spec.vpc, r.ref.tenant)
+
+
+def link_space(vpc: Ref) -> str:
+    """Claims of the networks that a VPC has on interfaces: gateways of V-Nets, links to outside routers."""
+    return f"network/{vpc.tenant}/{vpc.name}"
+
+
+class Vnet(Kind[VnetSpec]):
+    name: ClassVar[str] = "vnet"
+    tenanted: ClassVar[bool] = True
+    summary: ClassVar[str] = (
+        "A layer-2 network (L2VNI) of a VPC on ports of any leaves, with anycast gateways or without."
+    )
+    spec = VnetSpec
+    writers: ClassVar[Literal["tenant"]] = "tenant"
+    columns: ClassVar[tuple[str, ...]] = ("vpc", "vni", "gateways", "mtu")
+    order: ClassVar[int] = 110
+
+    def refs(self, r: Resource[VnetSpec]) -> Iterable[Reference]:
+        yield tenant_of(r)
+        yield Reference(vpc_of(r), "/spec/vpc")
+        for device, members in by_device(r.spec).items():
+            yield Reference(fabric("switch", device), f"/spec/ports/{members[0][0]}/port")
+        for i, member in enumerate(r.spec.ports):
+            yield Reference(fabric("port", member.port), f"/spec/ports/{i}/port", True)
+
+    def claims(self, r: Resource[VnetSpec], view: View) -> Iterable[Claim]:
+        for i, member in enumerate(r.spec.ports):
+            yield member_claim(member.port, member.vlan, f"/spec/ports/{i}/port")
+        vpc = vpc_of(r)
+        space = link_space(vpc)
+        for i, gateway in enumerate(r.spec.gateways):
+            net = interface(gateway).network
+            low, high = span(net)
+            yield Claim(space, low, high, f"/spec/gateways/{i}", f"the gateway of {net} in VPC {vpc.name}")
+
+    def marks(self, r: Resource[VnetSpec], view: View) -> Iterable[Mark]:
+        if r.spec.gateways:
+            vpc = vpc_of(r)
+            for device in by_device(r.spec):
+                yield placed_mark(vpc, device)
+
+    def watches(self, r: Resource[VnetSpec], view: View) -> Iterable[Watch]:
+        yield from site_watches(view, by_device(r.spec))
+        vpc = vpc_of(r)
+        for gateway in r.spec.gateways:
+            yield Watch(gateway_space(vpc, str(interface(gateway).network)))
+
+    def needs(self, r: Resource[VnetSpec], view: View, devices: Devices = None) -> Iterable[Need]:
+        yield Need(r.ref, "vni", "vni", (VNI_AUTO_RANGE,), r.spec.vni, (VNI_RANGE,), "/spec/vni")
+        vpc, routed = vpc_of(r), bool(r.spec.gateways)
+        for device in by_device(r.spec):
+            if wanted(device, devices):
+                yield rd_need(r.ref, device)
+                if routed:
+                    yield rd_need(vpc, device)
+
+    def exports(self, r: Resource[VnetSpec]) -> object:
+        return None
+
+    def check(self, r: Resource[VnetSpec], view: View) -> Iterable[Diagnostic]:
+        sites: dict[str, Resource[Any]] = {}
+        for device, members in by_device(r.spec).items():
+            switch = view.get(fabric("switch", device))
+            if switch is None:
+                continue  # a dangling reference, found by whoever resolves references
+            if (site := view.get(fabric("site", switch.spec.site))) is not None:
+                sites[site.ref.name] = site
+            yield from _check_leaf(r, switch, members, view)
+        yield from _check_members(r, view)
+        yield from _check_gateways(r, sites, view)
+
+    def compile(self, r: Resource[VnetSpec], view: View, devices: Devices = None) -> Iterator[Fact]:
+        """The inner loops run once per leaf and once per member: what does not vary there is made before."""
+        spec, ref = r.spec, r.ref
+        vpc = placed_vpc(view, vpc_of(r))
+        vni, vrf, scope = number(view, ref, "vni"), vpc.vrf, vpc.scope
+        gateways = frozenset(spec.gateways)
+        targets: dict[int, frozenset[str]] = {}
+        for device, members in by_device(spec).items():
+            if devices is not None and device not in devices:
+                continue
+            at = leaf(view, device)
+            if at.fabric_as not in targets:
+                targets[at.fabric_as] = frozenset((route_target(at.fabric_as, vni),))
+            target = targets[at.fabric_as]
+            objects: list[DeviceObject] = [L2Vni(vni, vrf, rd(view, ref, at), target, target, spec.mtu)]
+            if gateways:
+                objects += vrf_objects(view, vpc, at)
+                objects.append(Svi(vni, vrf, gateways, at.anycast_mac))
+            else:
+                objects.append(Vrf(vrf))
+            for _, port, member in members:
+                vlan = member.vlan
+                objects.append(AccessPort(port, vni, vrf) if vlan is None else TaggedPort(port, vlan, vni, vrf))
+            for item in objects:
+                yield Fact(device, scope, item, ref)
+
+
+def _check_leaf(r: Resource[VnetSpec], switch: Resource[Any], members: Members, view: View) -> Iterable[Diagnostic]:
+    device, first = switch.ref.name, f"/spec/ports/{members[0][0]}/port"
+    if switch.spec.role != "leaf":
+        yield finding(
+            r,
+            first,
+            "not-a-leaf",
+            "Only leaves have access ports",
+            f"V-Net {r.ref.name} names ports of {device}, whose role is {switch.spec.role}.",
+            "Choose ports of leaves.",
+        )
+        return
+    count = switch.spec.ports
+    for i, port, _ in members:
+        if not is_front_port(port, count):
+            yield no_such_port(r, f"/spec/ports/{i}/port", port, device, count)
+    profile = view.get(fabric("profile", switch.spec.profile))
+    if profile is not None and r.spec.mtu > profile.spec.underlay.mtu - VXLAN_OVERHEAD:
+        underlay = profile.spec.underlay.mtu
+        yield finding(
+            r,
+            "/spec/mtu",
+            "mtu-too-large",
+            "A V-Net's packets do not fit through the underlay",
+            f"V-Net {r.ref.name} has an MTU of {r.spec.mtu}; the underlay of {device} carries {underlay}, which "
+            f"leaves {underlay - VXLAN_OVERHEAD} beside the VXLAN header.",
+            f"Choose at most {underlay - VXLAN_OVERHEAD}, or raise the underlay MTU of profile {profile.ref.name}.",
+        )
+
+
+def _check_members(r: Resource[VnetSpec], view: View) -> Iterable[Diagnostic]:
+    first: dict[str, int] = {}
+    for i, member in enumerate(r.spec.ports):
+        if first.setdefault(member.port, i) != i:
+            yield finding(
+                r,
+                f"/spec/ports/{i}/port",
+                "duplicate-member",
+                "A port is in the V-Net twice",
+                f"Port {member.port} is already a member of V-Net {r.ref.name}. Two memberships would "
+                "join two VLANs of one port into one network.",
+                "Remove one of them.",
+            )
+        port = view.get(fabric("port", member.port))
+        if port is not None:
+            yield from _check_port(r, i, member, port)
+
+
+def _check_port(r: Resource[VnetSpec], i: int, member: Member, port: Resource[Any]) -> Iterable[Diagnostic]:
+    if port.spec.tenant not in (None, r.ref.tenant):
+        yield finding(
+            r,
+            f"/spec/ports/{i}/port",
+            "port-of-another-tenant",
+            "The port is assigned to another tenant",
+            f"V-Net {r.ref.name} names port {member.port}, which is not assigned to {r.ref.tenant}.",
+            f"Choose another port, or have an operator assign it: {{kind: port, name: {member.port}, "
+            f"spec: {{tenant: {r.ref.tenant}}}}}",
+        )
+    if port.spec.mtu is not None and port.spec.mtu < r.spec.mtu:
+        yield finding(
+            r,
+            f"/spec/ports/{i}/port",
+            "port-mtu-too-small",
+            "A port takes smaller packets than its V-Net",
+            f"Port {member.port} has an MTU of {port.spec.mtu}, V-Net {r.ref.name} has {r.spec.mtu}.",
+            "Raise the port's MTU, or lower the V-Net's.",
+        )
+
+
+def _check_gateways(r: Resource[VnetSpec], sites: dict[str, Resource[Any]], view: View) -> Iterable[Diagnostic]:
+    seen: dict[str, str] = {}
+    for i, text in enumerate(r.spec.gateways):
+        gateway, pointer = interface(text), f"/spec/gateways/{i}"
+        net = str(gateway.network)
+        if seen.setdefault(net, text) != text or r.spec.gateways.index(text) != i:
+            yield finding(
+                r,
+                pointer,
+                "duplicate-gateway",
+                "The V-Net has two gateways in one subnet",
+                f"V-Net {r.ref.name} has {seen[net]} and {text}, both in {net}.",
+                "Keep one of them.",
+            )
+        yield from _check_host(r, pointer, gateway)
+        yield from _check_subnet(r, pointer, gateway, sites, view)
+    macs = {site.spec.anycast_mac for site in sites.values()}
+    if r.spec.gateways and len(macs) > 1:
+        yield finding(
+            r,
+            "/spec/gateways",
+            "anycast-mac-differs",
+            "The gateway would have different MAC addresses",
+            f"V-Net {r.ref.name} has members in {listed(sites)}, whose gateways have the MACs {listed(macs)}: a host "
+            "that moves between them would lose its gateway.",
+            "Give these sites the same anycast_mac.",
+        )
+
+
+def _check_host(r: Resource[VnetSpec], pointer: str, gateway: Interface) -> Iterable[Diagnostic]:
+    net = gateway.network
+    if net.max_prefixlen - net.prefixlen < 2:
+        return
+    unfit = {net[0]: "the network address"} | ({net[-1]: "the broadcast address"} if net.version == 4 else {})
+    if gateway.ip in unfit:
+        yield finding(
+            r,
+            pointer,
+            "gateway-not-a-host",
+            "The gateway is not a host address",
+            f"Gateway {gateway} of V-Net {r.ref.name} is {unfit[gateway.ip]} of {net}.",
+            f"Choose another address, for example {net[1]}/{net.prefixlen}.",
+        )
+
+
+def _check_subnet(
+    r: Resource[VnetSpec], pointer: str, gateway: Interface, sites: Iterable[str], view: View
+) -> Iterable[Diagnostic]:
+    """The gateway's network is a subnet: no part of one, so that what BGP announces is what IPAM has."""
+    vpc, net = vpc_of(r), gateway.network
+    usable = view.marked(gateway_space(vpc, str(net)))
+    if not usable:
+        yield _outside(r, pointer, gateway, view)
+    for site in sorted(sites):
+        if usable and not any(usable_at(mark, site) for mark in usable):
+            yield finding(
+                r,
+                pointer,
+                "subnet-not-at-site",
+                "The gateway's subnet may not be used at a site of the V-Net",
+                f"V-Net {r.ref.name} has members at {site}, but subnet {net} of its gateway {gateway} is not for it.",
+                f"Add {site} to the sites of the subnet, or remove the members there.",
+            )
+
+
+def _outside(r: Resource[VnetSpec], pointer: str, gateway: Interface, view: View) -> Diagnostic:
+    vpc = vpc_of(r)
+    prefixes = view.marked(prefix_space(vpc))
+    around = [p for p in prefixes if gateway.ip in network(p)]
+    if around:
+        length = network(around[0]).prefixlen
+        return finding(
+            r,
+            pointer,
+            "gateway-prefix-length",
+            "The gateway's prefix length is not that of its subnet",
+            f"Gateway {gateway} of V-Net {r.ref.name} lies in subnet {around[0]}, whose prefix length is {length}.",
+            f"Write {gateway.ip}/{length}.",
+        )
+    there = f"It has {listed(prefixes)}." if prefixes else "It has none."
+    return finding(
+        r,
+        pointer,
+        "gateway-outside-subnet",
+        "The gateway is in no subnet of its VPC",
+        f"Gateway {gateway} of V-Net {r.ref.name} is in no subnet of VPC {vpc.name} with the purpose common. {there}",
+        f"Add a subnet {gateway.network} to the VPC, or choose a gateway inside one.",
+    )
+
+
+KIND = Vnet()
