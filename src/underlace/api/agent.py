@@ -1,0 +1,124 @@
+"""/agent/v1: what agents ask (model/wire.py). The certificate names the device: nobody speaks for another."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from underlace.access import Actor
+from underlace.api import problem
+from underlace.api.body import decode
+from underlace.api.call import actor_of, answer, nothing, run
+from underlace.api.gate import FailureLimit, client_address, too_many
+from underlace.api.waiters import Waiters
+from underlace.controller.controller import Controller
+from underlace.controller.identity import Identity
+from underlace.model.diagnostic import Diagnostic, Refused, Where
+from underlace.model.wire import (
+    HEADER,
+    PROTOCOL,
+    Credentials,
+    DesiredRequest,
+    EnrolRequest,
+    FragmentRequest,
+    Manifest,
+    RenewRequest,
+    Report,
+)
+
+WAIT_MAX = 60.0
+"""Seconds that a request may wait for a change, whatever it asks for: middleboxes forget idle connections."""
+
+
+def routes(controller: Controller, identity: Identity, waiters: Waiters, limit: FailureLimit) -> APIRouter:
+    router = APIRouter(prefix="/agent/v1", include_in_schema=False)
+
+    async def enrol(request: Request) -> Response:
+        _check_version(request)
+        asked = decode(await request.body(), EnrolRequest)
+        pem = await run(identity.enrol, asked.device, asked.token, asked.csr)
+        if pem is None:
+            return _not_enrolled(request, limit)
+        return answer(Credentials(pem, identity.ca_pem))
+
+    async def renew(request: Request) -> Response:
+        _check_version(request)
+        asked = decode(await request.body(), RenewRequest)
+        pem = await run(identity.renew, actor_of(request), asked.csr)
+        return answer(Credentials(pem, identity.ca_pem))
+
+    async def desired(request: Request) -> Response:
+        _check_version(request)
+        asked = decode(await request.body(), DesiredRequest)
+        manifest = await _await_change(controller, waiters, actor_of(request), asked)
+        return nothing() if manifest is None else answer(manifest)
+
+    async def fragments(request: Request) -> Response:
+        _check_version(request)
+        asked = decode(await request.body(), FragmentRequest)
+        return answer(await run(controller.fragments, actor_of(request), asked.hashes))
+
+    async def report(request: Request) -> Response:
+        _check_version(request)
+        told = decode(await request.body(), Report)
+        return answer(await run(controller.report, actor_of(request), told))
+
+    for endpoint in (enrol, renew, desired, fragments, report):
+        router.add_api_route(f"/{endpoint.__name__}", endpoint, methods=["POST"])
+    return router
+
+
+async def _await_change(
+    controller: Controller, waiters: Waiters, actor: Actor, asked: DesiredRequest
+) -> Manifest | None:
+    """The desired manifest when it differs from what the agent has, at once or within its patience."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + min(max(asked.wait, 0.0), WAIT_MAX)
+    while True:
+        # Waiting begins before the look: a change between the two sets the event.
+        with waiters.waiting(actor.name) as changed:
+            manifest = await run(controller.desired, actor, asked.have)
+            left = end - loop.time()
+            if manifest is not None or left <= 0 or waiters.stopped:
+                return manifest
+            try:
+                await asyncio.wait_for(changed.wait(), left)
+            except TimeoutError:
+                return None
+
+
+def _check_version(request: Request) -> None:
+    """This release speaks its own version of the protocol and the one before."""
+    version = request.headers.get(HEADER, "")
+    if version.isdigit() and PROTOCOL - 1 <= int(version) <= PROTOCOL:
+        return
+    raise Refused(
+        [
+            Diagnostic(
+                Where(),
+                "agent-version",
+                "The agent speaks another version of the protocol",
+                f"The header {HEADER} is {version[:20]!r}; this controller speaks {PROTOCOL - 1} and {PROTOCOL}.",
+                "Upgrade the older of the two: the controller first, then agents.",
+            )
+        ]
+    )
+
+
+def _not_enrolled(request: Request, limit: FailureLimit) -> Response:
+    """Wrong, used, expired and another device's token are not told apart."""
+    wait = limit.fail(client_address(request.scope))
+    if wait:
+        return problem.problem(request.scope, [too_many(wait)], headers={"retry-after": str(int(wait) + 1)})
+    fault = Diagnostic(
+        Where(),
+        "enrolment-refused",
+        "The enrolment token is not good for this device",
+        "It is unknown, used, expired, or was made for another device.",
+        "Make a new one: underlace device enrol DEVICE",
+    )
+    return problem.problem(request.scope, [fault], HTTPStatus.UNAUTHORIZED)

@@ -1,0 +1,80 @@
+"""/v1/status, /v1/revisions and /v1/backup: the controller as a whole."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from underlace.api.call import actor_of, answer, run
+from underlace.controller.archive import Archive
+from underlace.controller.controller import Controller
+from underlace.controller.document import Document
+
+Revision = Annotated[int | None, Query(ge=0, le=2**53, description="Wait state of this revision, not of the last.")]
+Number = Annotated[int, Path(ge=0, le=2**53, description="A revision.")]
+Before = Annotated[int | None, Query(ge=0, le=2**53, description="Only revisions older than this.")]
+Limit = Annotated[int, Query(ge=1, le=1_000, description="As many, newest first.")]
+
+
+def routes(controller: Controller, archive: Archive) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["fabric"])
+
+    async def status(request: Request, revision: Revision = None) -> Response:
+        """Whether devices hold what they should, and which are waited for."""
+        return answer(await run(controller.status, actor_of(request), revision))
+
+    async def revisions(request: Request, limit: Limit = 20, before: Before = None) -> Response:
+        """Who changed intent, when and why; the newest first."""
+        return answer({"items": await run(controller.revisions, actor_of(request), limit, before)})
+
+    async def show_revision(request: Request, revision: Number) -> Response:
+        """One revision, and every resource that it wrote as it left it."""
+        found, wrote = await run(controller.revision, actor_of(request), revision)
+        return answer({"revision": found, "items": wrote})
+
+    async def as_of(request: Request, revision: Number) -> Response:
+        """All intent as a revision left it."""
+        return answer({"items": await run(controller.as_of, actor_of(request), revision)})
+
+    async def export(request: Request) -> Response:
+        """All intent with ids and allocated numbers, as /v1/apply of another controller takes it."""
+
+        def read() -> list[dict[str, Any]]:
+            return [_exported(d) for d in controller.export(actor_of(request))]
+
+        return answer({"documents": await run(read)})
+
+    async def differences(request: Request) -> Response:
+        """Where the desired state is not that of a compile from nothing: a fault, or what an upgrade would change."""
+        return answer({"items": await run(controller.differences, actor_of(request))})
+
+    async def backup(request: Request) -> Response:
+        """A backup of the store and the CA. Whoever holds it holds the fabric: it is for administrators."""
+        body = await run(archive.pack, actor_of(request))
+        headers = {"content-disposition": 'attachment; filename="underlace-backup.tar"'}
+        return Response(body, 200, headers, media_type="application/x-tar")
+
+    router.add_api_route("/status", status, methods=["GET"])
+    router.add_api_route("/revisions", revisions, methods=["GET"])
+    router.add_api_route("/revisions/{revision}", show_revision, methods=["GET"])
+    router.add_api_route("/revisions/{revision}/intent", as_of, methods=["GET"])
+    router.add_api_route("/export", export, methods=["GET"])
+    router.add_api_route("/differences", differences, methods=["GET"])
+    router.add_api_route("/backup", backup, methods=["GET"])
+    return router
+
+
+def _exported(document: Document) -> dict[str, Any]:
+    kind, tenant, name = document.ref
+    return {
+        "kind": kind,
+        "tenant": tenant,
+        "name": name,
+        "labels": document.labels,
+        "spec": document.spec,
+        "id": document.id,
+        "allocated": document.allocated,
+    }

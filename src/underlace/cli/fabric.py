@@ -1,0 +1,94 @@
+"""status, history, whoami, backup: the controller as a whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from underlace.cli import output
+from underlace.cli.output import Format
+from underlace.cli.resources import waiting
+from underlace.cli.session import session_of
+
+Output = Annotated[Format, typer.Option("-o", "--output", help="table for people, json or yaml for programs.")]
+
+
+def status(ctx: typer.Context, form: Output = Format.TABLE) -> None:
+    """Show whether the fabric is what intent says, and what it waits for."""
+    found = session_of(ctx).client.get("/v1/status")
+    if form is not Format.TABLE:
+        output.emit(found, form)
+        return
+    simulated = " (simulated)" if found["simulated"] else ""
+    devices = f", {found['in_sync']} of {found['total']} devices in sync" if found["total"] else ""
+    output.write(f"revision {found['revision']}: {found['state']}{simulated}{devices}")
+    if found["devices"]:
+        output.write("")
+        rows = [
+            (d["name"], d["state"], d["desired"], d["reported"], d["last_seen"] or "never") for d in found["devices"]
+        ]
+        output.table(("device", "state", "desired", "reported", "last seen"), rows)
+    if found["resources"]:
+        output.write("")
+        waits = [(f"{i['kind']}/{i['tenant']}/{i['name']}", waiting(i["status"])) for i in found["resources"]]
+        output.table(("resource", "waits for"), waits)
+
+
+def history(
+    ctx: typer.Context,
+    revision: Annotated[int | None, typer.Argument(metavar="[REVISION]", help="Show what this one wrote.")] = None,
+    limit: Annotated[
+        int, typer.Option("-n", "--limit", min=1, max=1000, help="As many revisions, newest first.")
+    ] = 20,
+    form: Output = Format.TABLE,
+) -> None:
+    """Show who changed intent, when and why."""
+    if revision is not None:
+        _show_revision(session_of(ctx).client.get(f"/v1/revisions/{revision}"), form)
+        return
+    items = session_of(ctx).client.get("/v1/revisions", limit=limit)["items"]
+    if form is not Format.TABLE:
+        output.emit(items, form)
+        return
+    rows = [(r["id"], r["at"], r["actor"], r["message"] or "-") for r in items]
+    output.table(("revision", "at", "actor", "message"), rows)
+
+
+def _show_revision(found: dict[str, Any], form: Format) -> None:
+    if form is not Format.TABLE:
+        output.emit(found, form)
+        return
+    about = found["revision"]
+    output.write(f"revision {about['id']} at {about['at']} by {about['actor']}: {about['message'] or '-'}")
+    for item in found["items"]:
+        sign = "-" if item["spec"] is None else "+"
+        output.write(f"{sign} {item['kind']}/{item['tenant']}/{item['name']}")
+
+
+def whoami(ctx: typer.Context, form: Output = Format.TABLE) -> None:
+    """Show which actor the context's token stands for."""
+    me = session_of(ctx).client.get("/v1/whoami")
+    if form is Format.TABLE:
+        output.table(("name", "role", "tenants"), [(me["name"], me["role"], me["tenants"] or "-")])
+    else:
+        output.emit(me, form)
+
+
+def backup(
+    ctx: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(help="Where to put the backup. It holds the keys of the CA: keep it private.")
+    ],
+) -> None:
+    """Write a backup of the running controller: intent, history, allocations, identity and CA."""
+    body = session_of(ctx).client.download("/v1/backup")
+    partial = file.with_name(file.name + ".partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(body)
+        out.flush()
+        os.fsync(out.fileno())
+    partial.replace(file)
+    output.notes.print(f"{file}: {len(body)} bytes", highlight=False)

@@ -1,0 +1,201 @@
+"""plan, apply, explain: from files of intent to a change of the fabric."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from underlace.cli import output
+from underlace.cli.failure import Exit, Stop, show
+from underlace.cli.output import Format
+from underlace.cli.session import session_of
+from underlace.cli.wait import await_active
+from underlace.model.diagnostic import Diagnostic, Where
+
+if TYPE_CHECKING:
+    from underlace.model.document import Document
+
+STDIN = "standard input"
+SIGNS = {"create": "+", "update": "~", "delete": "-"}
+
+Files = Annotated[
+    list[Path],
+    typer.Option(
+        "-f", "--file", help="A YAML file, a directory of *.yaml, or - for standard input; may be repeated."
+    ),
+]
+Output = Annotated[Format, typer.Option("-o", "--output", help="table for people, json or yaml for programs.")]
+
+
+def plan(
+    ctx: typer.Context,
+    files: Files,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 5 when the plan changes something.")] = False,
+    form: Output = Format.TABLE,
+) -> None:
+    """Show what applying files would change: intent, each device's configuration, and what it hurts."""
+    planned = _send(ctx, "/v1/plan", read_documents(files), {})
+    if form is Format.TABLE:
+        show_plan(planned)
+    else:
+        output.emit(planned, form)
+    if exit_code and planned["resources"]:
+        raise typer.Exit(Exit.CHANGES)
+
+
+def apply(
+    ctx: typer.Context,
+    files: Files,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until every device that is touched has confirmed.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait at most.", min=0)] = 300.0,
+    expect: Annotated[str, typer.Option(help="Digest of the plan that was looked at; refuse any other.")] = "",
+    message: Annotated[str, typer.Option("-m", "--message", help="Why, for the history.")] = "",
+    form: Output = Format.TABLE,
+) -> None:
+    """Change intent to what files say, all or nothing."""
+    applied = _send(ctx, "/v1/apply", read_documents(files), {"expect": expect, "message": message})
+    _warn(applied)
+    changed = len(applied["resources"])
+    if form is Format.TABLE:
+        text = f"revision {applied['revision']}: {changed} resources changed" if changed else "nothing to change"
+        output.notes.print(text, highlight=False)
+    if wait:
+        await_active(session_of(ctx).client, applied["revision"], timeout)
+    if form is not Format.TABLE:
+        output.emit(applied, form)
+
+
+def explain(
+    ctx: typer.Context,
+    device: Annotated[str, typer.Argument(help="A device.")],
+    text: Annotated[str, typer.Argument(help="A part of its configuration, or of the name of a resource.")],
+    form: Output = Format.TABLE,
+) -> None:
+    """Say why a device is configured as it is: which resources ask for what this text is about."""
+    found = session_of(ctx).client.get("/v1/explain", device=device, text=text)["items"]
+    if form is not Format.TABLE:
+        output.emit(found, form)
+        return
+    if not found:
+        raise Stop(Exit.REFUSED, [_unexplained(device, text)])
+    for item in found:
+        output.write(f"{' '.join(item['key'])}  ({item['scope']})")
+        for reason in item["reasons"]:
+            said = ", ".join(
+                f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in reason["says"].items()
+            )
+            output.write(f"    because {reason['resource']}{': ' + said if said else ''}")
+
+
+def read_documents(files: list[Path]) -> list[Document]:
+    """The documents of all files, each with the place it was read from; Stop with every fault of every file."""
+    from underlace.model import document
+
+    reading = document.Reading([], [])
+    for file in files:
+        found = (
+            document.read_bytes(sys.stdin.buffer.read(), STDIN) if str(file) == "-" else document.read_paths([file])
+        )
+        reading.documents.extend(found.documents)
+        reading.diagnostics.extend(found.diagnostics)
+    if reading.diagnostics:
+        raise Stop(Exit.REFUSED, reading.diagnostics)
+    return reading.documents
+
+
+def as_body(documents: list[Document]) -> list[dict[str, Any]]:
+    """Documents as /v1/apply takes them."""
+    return [
+        {
+            "kind": d.kind,
+            "tenant": d.tenant,
+            "name": d.name,
+            "labels": d.labels,
+            "spec": d.spec,
+            "file": d.file,
+            "line": d.line,
+        }
+        for d in documents
+    ]
+
+
+def at_fields(found: Iterable[Diagnostic], documents: list[Document]) -> list[Diagnostic]:
+    """Findings of the controller, which knows where a document begins, moved to the line of the field at fault."""
+    known = {str(d): d for d in documents}
+    moved = []
+    for finding in found:
+        document = known.get(finding.where.resource)
+        if document is not None:
+            finding = msgspec.structs.replace(finding, where=document.where(finding.where.pointer))
+        moved.append(finding)
+    return moved
+
+
+def _send(ctx: typer.Context, path: str, documents: list[Document], more: dict[str, str]) -> Any:
+    try:
+        return session_of(ctx).client.post(path, {"documents": as_body(documents), **more})
+    except Stop as stop:
+        raise Stop(stop.code, at_fields(stop.diagnostics, documents)) from None
+
+
+def show_plan(planned: dict[str, Any]) -> None:
+    """A plan for people: what changes in intent, which numbers are given, then device by device."""
+    _warn(planned)
+    if not planned["resources"]:
+        output.notes.print("nothing to change")
+        return
+    for change in planned["resources"]:
+        _show_resource(change)
+    for number in planned["numbers"]:
+        held = f"{number['before']} -> {number['value']}" if number["before"] is not None else number["value"]
+        waits = " (in quarantine: its owner waits)" if number["waiting"] else ""
+        output.write(f"# {_name(number)} {number['slot']} {held}{waits}")
+    for device in planned["devices"]:
+        output.write(f"\n{device['device']}: {device['disruption']}")
+        for line in device["native"]:
+            output.write(f"    {line}")
+    output.write(f"\nplan {planned['digest']}")
+    output.notes.print(_summary(planned), highlight=False)
+
+
+def _show_resource(change: dict[str, Any]) -> None:
+    """A new or vanished resource is one line; of a changed one every field is shown."""
+    output.write(f"{SIGNS[change['action']]} {_name(change)}")
+    if change["action"] == "update":
+        for field in change["fields"]:
+            before, after = (json.dumps(field[side], ensure_ascii=False) for side in ("before", "after"))
+            output.write(f"    {field['pointer']}: {before} -> {after}")
+
+
+def _summary(planned: dict[str, Any]) -> str:
+    counts = Counter(c["action"] for c in planned["resources"])
+    resources = ", ".join(f"{n} to {action}" for action, n in sorted(counts.items()))
+    devices = f"; {len(planned['devices'])} devices change, {planned['disruption']}" if planned["devices"] else ""
+    return resources + devices
+
+
+def _name(item: dict[str, Any]) -> str:
+    return f"{item['kind']}/{item['tenant']}/{item['name']}"
+
+
+def _warn(applied: dict[str, Any]) -> None:
+    show(output.notes, msgspec.convert(applied["warnings"], list[Diagnostic]))
+
+
+def _unexplained(device: str, text: str) -> Diagnostic:
+    return Diagnostic(
+        Where(device=device),
+        "line-not-found",
+        "Nothing that the device is told holds this text",
+        f"{text!r} is in nothing that Underlace configures on {device}.",
+        f"See the whole configuration: underlace config {device}",
+    )

@@ -1,0 +1,40 @@
+"""What the commands of one invocation share: the context, opened when first needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from underlace.cli.failure import Exit, Stop
+from underlace.model.diagnostic import Refused
+
+if TYPE_CHECKING:
+    from underlace.cli.client import Client
+
+
+class Session:
+    def __init__(self, context: Path | None, config: Path | None) -> None:
+        self.context_file = context
+        self.config_file = config
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """The connection to the controller. The HTTP library is imported here: help and completion need none."""
+        if self._client is None:
+            from underlace.cli import context
+            from underlace.cli.client import Client
+
+            try:
+                self._client = Client(context.load(self.context_file))
+            except Refused as refused:
+                raise Stop(Exit.UNREACHABLE, refused.diagnostics) from None
+        return self._client
+
+
+def session_of(ctx: typer.Context) -> Session:
+    found = ctx.find_root().obj
+    assert isinstance(found, Session)
+    return found

@@ -1,0 +1,290 @@
+"""A change of intent, from documents to fragments, inside the writer's transaction.
+
+    parse ─► may the actor? ─► write ─► references ─► claims, marks, numbers ─► rules ─► compile ─► devices' limits
+    └──── phase 1 ────────┘  └──────────────────────── phase 2 ──────────────────────┘ └────── phase 3 ─────────┘
+
+Everything that is wrong within a phase is reported at once. A plan is the same change, undone at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from underlace.access import (
+    Decision,
+    Use,
+    Verb,
+    decide,
+    decide_use,
+    forbidden,
+    missing,
+    readable,
+    refusal,
+    unreadable_references,
+)
+from underlace.compiler import check_references, dangling, still_referred
+from underlace.controller import dirty, settlement
+from underlace.controller.document import Request, finding_at
+from underlace.controller.recompile import recompile
+from underlace.controller.run import Edit, Run
+from underlace.kinds.base import Unallocated
+from underlace.kinds.builtin import BUILTIN
+from underlace.kinds.parse import Draft, parse_all
+from underlace.model.diagnostic import Diagnostic
+from underlace.model.ids import Ref
+from underlace.model.resource import Resource
+from underlace.store import fragments, ledger, rows
+from underlace.store.ledger import Counters, Revision
+from underlace.store.rows import Stored
+
+BUILT_IN = frozenset(Ref(d.kind, d.tenant, d.name) for d in BUILTIN)
+
+
+def carry_out(run: Run, request: Request) -> None:
+    """Do what the request asks for, or raise Refused; `run` then holds what was done. Without effect if nothing
+    differs."""
+    drafts = _admit(run, request)
+    edits = _edits(run, request, drafts)
+    run.stop_on_errors()
+    run.changes = edits
+    if not edits and not request.recompile and not any(d.allocated for d in request.put):
+        return
+    _write(run, request, edits)
+    _check_references(run, edits)
+    _settle(run, edits, _given(run, request), request.recompile)
+    check(run)
+    run.stop_on_errors()
+    recompile(run)
+    run.stop_on_errors()
+    settlement.conclude(run)
+    run.stop_on_errors()
+
+
+def _admit(run: Run, request: Request) -> list[Draft]:
+    """Typed documents, of which the actor may write each."""
+    drafts, found = parse_all(d.text() for d in request.put)
+    run.found += found
+    wanted = [(Verb.WRITE, d.ref) for d in drafts] + [(Verb.DELETE, ref) for ref in request.delete]
+    for verb, ref in wanted:
+        kind = run.engine.kinds.get(ref.kind)
+        if kind is None:
+            run.found.append(_unknown_kind(run, ref))
+        elif (fault := refusal(decide(run.actor, verb, kind, ref), run.actor, verb, ref)) is not None:
+            run.found.append(fault)
+    for ref in sorted({d.ref for d in request.put} & set(request.delete)):
+        run.found.append(_put_and_deleted(ref))
+    if request.recompile and decide_use(run.actor, Use.MANAGE_DEVICES) is not Decision.ALLOW:
+        run.found.append(forbidden(run.actor, "recompile the fabric"))
+    run.stop_on_errors()
+    return drafts
+
+
+def _edits(run: Run, request: Request, drafts: list[Draft]) -> list[Edit]:
+    """What would really change; gives ids to new resources."""
+    ids = {d.ref: d.id for d in request.put if d.id is not None}
+    deleted = sorted(set(request.delete))
+    run.view.load([*(d.ref for d in drafts), *deleted])
+    edits: list[Edit] = []
+    next_id = run.counters.next_id
+    for draft in drafts:
+        before = run.view.get(draft.ref)
+        if before is None:
+            number = ids.get(draft.ref, next_id)
+            next_id = max(next_id, number + 1)
+        elif before.spec == draft.spec and before.labels == draft.labels:
+            continue
+        else:
+            number = before.id
+        after: Resource[Any] = Resource(draft.ref, number, draft.spec, dict(draft.labels), run.revision)
+        edits.append(Edit(draft.ref, before, after))
+    for ref in deleted:
+        before = run.view.get(ref)
+        if ref in BUILT_IN:
+            run.found.append(_built_in(ref))
+        elif before is None:
+            run.found.append(missing(ref))
+        else:
+            edits.append(Edit(ref, before, None))
+    run.last_id = next_id
+    return edits
+
+
+def _write(run: Run, request: Request, edits: list[Edit]) -> None:
+    """Rows of the resources, their history, references and labels."""
+    created = [e.after for e in edits if e.after is not None and e.before is None]
+    updated = [e.after for e in edits if e.after is not None and e.before is not None]
+    gone = [e.before for e in edits if e.after is None and e.before is not None]
+    rows.delete_resources(run.c, [r.id for r in gone])
+    new, changed = [_stored(r) for r in created], [_stored(r) for r in updated]
+    rows.insert_resources(run.c, new, run.at)
+    rows.update_resources(run.c, changed)
+    rows.write_history(run.c, run.revision, [*new, *changed], [_stored(r) for r in gone])
+    present = [*created, *updated]
+    existing = [r.id for r in (*updated, *gone)]
+    rows.replace_refs(run.c, existing, {r.id: run.kind(r).refs(r) for r in present})
+    rows.replace_labels(run.c, existing, {r.id: r.labels for r in present})
+    for resource in gone:
+        run.view.drop(resource.ref)
+        run.deleted[resource.id] = resource
+    for resource in present:
+        run.view.put(resource)
+    for resource in created:
+        run.view.new_owner(resource.id)
+
+
+def _stored(r: Resource[Any]) -> Stored:
+    spec = r.spec.model_dump_json(exclude_defaults=True)
+    return Stored(r.id, r.ref, rows.labels_text(r.labels), spec, r.revision)
+
+
+def _check_references(run: Run, edits: list[Edit]) -> None:
+    """References lead somewhere that the actor may see; nothing that is referred to goes."""
+    present = [e for e in edits if e.after is not None]
+    run.view.load(x.target for e in present for x in run.kind(e.after).refs(e.after))  # type: ignore[arg-type]
+    for edit in present:
+        assert edit.after is not None
+        found = check_references(edit.after, run.view)
+        found += [dangling(edit.after, r) for r in _hidden(run, edit)]
+        run.found += found
+        if found:
+            run.broken.add(edit.after.id)
+    gone = [e.ref for e in edits if e.after is None]
+    by: dict[Ref, list[Ref]] = {}
+    for target, _, referrer in rows.pointers(run.c, gone) if gone else ():
+        by.setdefault(target, []).append(referrer)
+    run.found += [_still_referred(run, target, referrers) for target, referrers in by.items()]
+
+
+def _hidden(run: Run, edit: Edit) -> list[Any]:
+    """References that the actor may not make. One that an operator made before may stay."""
+    assert edit.after is not None
+    if run.actor.sees_all:
+        return []
+    kind = run.kind(edit.after)
+    kept = {r.target for r in kind.refs(edit.before)} if edit.before is not None else set()
+    made = unreadable_references(run.actor, kind.refs(edit.after), run.engine.kinds.__getitem__, run.view.get)
+    return [r for r in made if r.target not in kept]
+
+
+def _still_referred(run: Run, target: Ref, referrers: list[Ref]) -> Diagnostic:
+    resources = [run.view.get(r) for r in dict.fromkeys(referrers)]
+    seen = [r.ref for r in resources if r is not None and readable(run.actor, run.kind(r), r)]
+    if seen:
+        return still_referred(target, seen)
+    return finding_at(
+        target,
+        "",
+        "still-referred-to",
+        "Others refer to the resource",
+        f"{target.kind.capitalize()} {target.name} cannot go: something that you may not see would lead nowhere.",
+        "Ask an operator what refers to it.",
+    )
+
+
+def _given(run: Run, request: Request) -> list[Resource[Any]]:
+    """The resources for which an import brings numbers along; notes these."""
+    found = []
+    for document in request.put:
+        resource = run.view.get(document.ref) if document.allocated else None
+        if resource is not None:
+            found.append(resource)
+            run.given |= {(resource.id, slot): value for slot, value in document.allocated.items()}
+    return found
+
+
+def _settle(run: Run, edits: list[Edit], imported: list[Resource[Any]], everything: bool) -> None:
+    """Index what changed, allocate, and find out whom it concerns."""
+    deleted = [e.before for e in edits if e.after is None and e.before is not None]
+    fresh = dirty.drop(run, deleted) if deleted else {}
+    run.unreleased = {r.id for r in deleted}
+    exported = [r.ref for r in deleted]
+    for edit in edits:
+        if edit.after is None or edit.after.id in run.broken:
+            continue
+        kind = run.kind(edit.after)
+        if edit.before is None or edit.before.spec != edit.after.spec:
+            run.mark_dirty(edit.after)
+            fresh[edit.after.id] = edit.after
+            if edit.before is None or kind.exports(edit.before) != kind.exports(edit.after):
+                exported.append(edit.ref)
+    for resource in imported:
+        if resource.id not in run.broken:
+            run.mark_dirty(resource)
+            fresh[resource.id] = resource
+    if everything:
+        fresh |= _everything(run)
+    with tolerant(run):
+        dirty.settle(run, fresh, exported)
+
+
+def _everything(run: Run) -> dict[int, Resource[Any]]:
+    """All resources that are not deleted or broken, dirty for all devices."""
+    found = {r.id: r for r in map(run.view.parse, rows.every(run.c)) if r.id not in run.broken}
+    for resource in found.values():
+        run.mark_dirty(resource)
+    return found
+
+
+def check(run: Run) -> None:
+    """The rules of the kinds, for all that is dirty."""
+    for resource in run.live.values():
+        if resource.id not in run.broken:
+            with tolerant(run):
+                run.found += run.kind(resource).check(resource, run.view)
+
+
+class tolerant:  # noqa: N801 - reads like contextlib's own
+    """Within: what follows from a finding that is already known is no fault of the program."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        return isinstance(error, (LookupError, Unallocated)) and bool(self._run.found)
+
+
+def finish(run: Run, request: Request) -> None:
+    """Make it a revision: the last thing written. Bodies that nobody needs any more go."""
+    if not run.effective:
+        return
+    ledger.write_revision(run.c, Revision(run.revision, run.at, run.actor.name, request.message))
+    ledger.set_counters(run.c, Counters(run.revision, run.last_id))
+    if replaced := [old for old, _ in run.fragments.values() if old is not None]:
+        fragments.collect(run.c, replaced)
+
+
+def _unknown_kind(run: Run, ref: Ref) -> Diagnostic:
+    known = ", ".join(run.engine.kinds)
+    return finding_at(
+        ref,
+        "/kind",
+        "unknown-kind",
+        "The kind is not known",
+        f"There is no kind {ref.kind}.",
+        f"Choose one of {known}.",
+    )
+
+
+def _put_and_deleted(ref: Ref) -> Diagnostic:
+    return finding_at(
+        ref,
+        "",
+        "put-and-deleted",
+        "A change writes and deletes the same resource",
+        f"{ref} is among the documents and among what is to be deleted.",
+        "Decide for one of the two; to begin anew, delete it first.",
+    )
+
+
+def _built_in(ref: Ref) -> Diagnostic:
+    return finding_at(
+        ref,
+        "",
+        "built-in",
+        "A built-in resource cannot be deleted",
+        f"{ref} is there from the start, and others rely on it.",
+        "Change its spec if it does not suit you.",
+    )

@@ -1,0 +1,151 @@
+"""Devices: what each should hold, what it said, and its configuration in its own words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from underlace.access import CONTROLLER, Actor, Use, decide_use, forbidden
+from underlace.access.decision import Decision
+from underlace.controller import settlement
+from underlace.controller.rollout import record_resumed
+from underlace.controller.run import Engine, Run
+from underlace.model.device import DeviceObject, decode_fragment
+from underlace.model.diagnostic import Diagnostic, Refused, Where
+from underlace.model.ids import fabric
+from underlace.store import devices, fragments, ledger, numbers
+from underlace.store.devices import DeviceRow
+
+NEVER = 1 << 62
+"""A revision that no store reaches: whatever a forgotten device had to confirm is done."""
+
+
+class Device(msgspec.Struct, frozen=True):
+    """state: "in-sync", "behind", "never-seen", "rejected", "reverted" or "failed".
+
+    desired: revision of the last change of what it should hold; offered: the highest ever handed out to it; reported:
+    of what it said that it holds; confirmed: up to which it has let go of what was taken away. pending: scopes that
+    it does not hold as desired (only where a single device is asked for).
+    """
+
+    name: str
+    state: str
+    desired: int
+    offered: int
+    reported: int
+    confirmed: int
+    digest: str
+    outcome: str
+    last_seen: str
+    agent_version: str
+    driver: str
+    os_version: str
+    diagnostics: list[Any]
+    drift: list[str]
+    rejected: str
+    simulated: bool
+    pending: tuple[str, ...] = ()
+
+
+def require(actor: Actor, use: Use, what: str) -> None:
+    if decide_use(actor, use) is not Decision.ALLOW:
+        raise Refused([forbidden(actor, what)])
+
+
+def every(engine: Engine, actor: Actor) -> list[Device]:
+    require(actor, Use.READ_FABRIC, "read devices")
+    with engine.store.read() as c:
+        return [shown(row) for row in devices.every(c)]
+
+
+def one(engine: Engine, actor: Actor, name: str) -> Device:
+    require(actor, Use.READ_FABRIC, "read devices")
+    with engine.store.read() as c:
+        row = devices.one(c, name)
+        if row is None:
+            raise Refused([no_device(name)])
+        held = fragments.held_by(c, name)
+        desired = fragments.desired(c, name)
+        differ = sorted(s for s in held.keys() | desired.keys() if held.get(s) != desired.get(s))
+        return shown(row, tuple(differ))
+
+
+def config(engine: Engine, actor: Actor, name: str) -> list[str]:
+    """The native configuration that the device should hold."""
+    require(actor, Use.READ_FABRIC, "read the configuration of devices")
+    with engine.store.read() as c:
+        objects = _objects(c, name)
+        switch = engine.view(c).get(fabric("switch", name))
+    driver = engine.drivers.get(switch.spec.os) if switch is not None else None
+    if driver is None or not objects:
+        raise Refused([no_device(name)])
+    return driver.text(driver.items(objects))
+
+
+def forget(engine: Engine, actor: Actor, name: str) -> frozenset[str]:
+    """The device is dead: it holds nothing, and no number waits for its word. Returns the devices that change."""
+    require(actor, Use.MANAGE_DEVICES, "forget devices")
+    return engine.store.write(lambda c: _forget(engine, c, actor, name))
+
+
+def _forget(engine: Engine, c: Connection, actor: Actor, name: str) -> frozenset[str]:
+    row = devices.one(c, name)
+    if row is None:
+        raise Refused([no_device(name)])
+    ledger.write_audit(c, ledger.stamp(engine.clock()), actor.name, "device-forget", name, f"held {row.reported}")
+    fragments.set_held(c, name, {})
+    devices.remove(c, name)
+    if fragments.desired(c, name):
+        devices.write(c, DeviceRow(name, desired=row.desired))
+    run = Run.start(engine, c, CONTROLLER)
+    settlement.resume(run, numbers.clear(c, name, NEVER))
+    return record_resumed(run, f"device {name} was forgotten")
+
+
+def _objects(c: Connection, name: str) -> list[DeviceObject]:
+    bodies = fragments.bodies(c, fragments.desired(c, name).values())
+    return [item for body in bodies.values() for item in decode_fragment(body.encode())]
+
+
+def shown(row: DeviceRow, pending: tuple[str, ...] = ()) -> Device:
+    return Device(
+        row.name,
+        state_of(row),
+        row.desired,
+        row.offered,
+        row.reported,
+        row.confirmed,
+        row.digest,
+        row.outcome,
+        row.last_seen,
+        row.agent_version,
+        row.driver,
+        row.os_version,
+        msgspec.json.decode(row.diagnostics),
+        msgspec.json.decode(row.drift),
+        row.rejected,
+        row.simulated,
+        pending,
+    )
+
+
+def state_of(row: DeviceRow) -> str:
+    if not row.outcome:
+        return "never-seen"
+    if row.outcome in ("failed", "reverted"):
+        return row.outcome
+    if row.rejected:
+        return "rejected"
+    return "in-sync" if row.reported >= row.desired else "behind"
+
+
+def no_device(name: str) -> Diagnostic:
+    return Diagnostic(
+        Where(device=name),
+        "not-found",
+        "The device does not exist",
+        f"No device {name} has anything to hold or ever reported.",
+        "List the devices: underlace device list",
+    )

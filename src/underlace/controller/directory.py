@@ -1,0 +1,102 @@
+"""The data directory of a controller: who uses it, and where things are.
+
+controller.pid   locked while a controller runs; holds its process id
+store.sqlite     intent, desired state, identity, audit
+ca/              see authority.py
+context.json     URL, CA and token of the first administrator, mode 0600
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import msgspec
+
+from underlace.controller.authority import write_private
+from underlace.model.diagnostic import Diagnostic, Refused, Where
+
+
+class DataDirectory:
+    """Held from `open` to `close`: one controller, or one restore, at a time."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def open(cls, path: Path) -> DataDirectory:
+        """Make the directory if need be, and hold it. Refused when it cannot be had, saying who has it."""
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(path / "controller.pid", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as fault:
+            raise Refused([_unusable(path, fault.strerror or str(fault))]) from None
+        try:
+            # A lock of the kernel's, not the file's presence: it ends with the process, however that ends.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(lock, 32).decode("ascii", "replace").strip()
+            os.close(lock)
+            raise Refused([_in_use(path, holder)]) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        return cls(path, lock)
+
+    def close(self) -> None:
+        os.ftruncate(self._lock, 0)
+        os.close(self._lock)
+
+    @property
+    def store(self) -> Path:
+        return self.path / "store.sqlite"
+
+    @property
+    def authority(self) -> Path:
+        return self.path / "ca"
+
+    @property
+    def context(self) -> Path:
+        return self.path / "context.json"
+
+    def write_context(self, url: str, ca: str, token: str | None) -> None:
+        """Keep the administrator's context true: a new token at the first start, later a new URL or CA.
+
+        A context that its owner took away stays away: without a new token there is nothing to write.
+        """
+        held = self._held().get("token") if token is None else token
+        if held is None:
+            return
+        body = msgspec.json.encode({"url": url, "ca": ca, "token": held})
+        write_private(self.context, msgspec.json.format(body, indent=2) + b"\n")
+
+    def url(self) -> str:
+        """Where the controller of this directory was reached last."""
+        return self._held().get("url", "https://127.0.0.1:8443")
+
+    def _held(self) -> dict[str, str]:
+        try:
+            return msgspec.json.decode(self.context.read_bytes(), type=dict[str, str])
+        except (OSError, msgspec.MsgspecError):
+            return {}
+
+
+def _unusable(path: Path, why: str) -> Diagnostic:
+    return Diagnostic(
+        Where(file=str(path)),
+        "data-unusable",
+        "The data directory cannot be used",
+        why,
+        "Name another: underlace up --data DIRECTORY",
+    )
+
+
+def _in_use(path: Path, holder: str) -> Diagnostic:
+    return Diagnostic(
+        Where(file=str(path)),
+        "data-in-use",
+        "The data directory is in use",
+        f"A controller runs on it, as process {holder or 'unknown'}.",
+        "Stop that controller first, or name another directory: underlace up --data DIRECTORY",
+    )

@@ -1,0 +1,165 @@
+"""Fragments that a change touches, compiled again: cost follows the change (law 7).
+
+dirty resources ──compile──► facts ──► fragments they touch now ┐
+                             fragments they touched before ─────┴─► dirty fragments
+other members of these (touch rows) ──compile, for these devices──► facts
+──► merge, encode, hash ──► compare with what is stored ──► write what differs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from underlace.compiler import Compiled, Fragment, Merge, check_budget, check_capabilities, compile_facts
+from underlace.controller.run import Devices, Run
+from underlace.model.capability import Capabilities
+from underlace.model.device import DeviceObject, Key
+from underlace.model.diagnostic import Diagnostic, Where
+from underlace.model.fact import FragmentKey
+from underlace.model.ids import Ref, fabric
+from underlace.model.resource import Resource
+from underlace.store import devices, fragments, rows
+from underlace.store.fragments import Touch
+from underlace.store.view import slot_device
+
+VRF = "vrf:"
+
+
+def recompile(run: Run) -> None:
+    """Compile what is dirty and write the fragments that differ. Findings are added to the run."""
+    known = [i for i in (*run.dirty, *run.deleted) if run.compiled or not run.is_new(i)]
+    run.compiled = True
+    old = _restricted(run, fragments.touches(run.c, known))
+    merge = Merge()
+    for some, resources in _by_devices(run).items():
+        merge.add(compile_facts(resources, run.view, some))
+    now = {r.ref: r.id for r in run.live.values()}
+    new: set[Touch] = {(key, now[ref]) for key, refs in merge.touched.items() for ref in refs}
+    keys = {key for key, _ in old | new}
+    members = _add_members(run, merge, keys)
+    compiled = merge.finish([*run.live.values(), *members], run.view)
+    run.found += compiled.diagnostics
+    fragments.write_touches(run.c, old - new, new - old)
+    _write(run, keys, compiled)
+
+
+def _restricted(run: Run, touches: set[Touch]) -> set[Touch]:
+    """Touches of dirty resources on the devices for which they are dirty; all of the deleted ones."""
+    return {(key, i) for key, i in touches if (some := run.dirty.get(i)) is None or key.device in some}
+
+
+def _by_devices(run: Run) -> dict[Devices, list[Resource[Any]]]:
+    """The dirty resources by the devices for which they are dirty."""
+    found: dict[Devices, list[Resource[Any]]] = {}
+    for i, resource in run.live.items():
+        found.setdefault(run.dirty[i], []).append(resource)
+    return found
+
+
+def _add_members(run: Run, merge: Merge, keys: Collection[FragmentKey]) -> list[Resource[Any]]:
+    """Add the facts of the other resources in these fragments. A resource that is dirty for some devices only is
+    another resource on the others."""
+    wanted: dict[int, set[FragmentKey]] = {}
+    for key, i in fragments.members(run.c, keys):
+        if i not in run.deleted and not (i in run.dirty and _covers(run.dirty[i], key.device)):
+            wanted.setdefault(i, set()).add(key)
+    if not wanted:
+        return []
+    unknown = [i for i in wanted if i not in run.live]
+    resources = {r.id: r for r in map(run.view.parse, rows.by_id(run.c, unknown))} | run.live
+    run.view.load(x.target for i in unknown for x in run.kind(resources[i]).refs(resources[i]) if not x.soft)
+    by_devices: dict[frozenset[str], list[int]] = {}
+    for i, touched in wanted.items():
+        by_devices.setdefault(frozenset(key.device for key in touched), []).append(i)
+    for some, ids in by_devices.items():
+        # What they read of numbers is what they need of them: asked for at once, not one by one.
+        needs = [n for i in ids for n in run.kind(resources[i]).needs(resources[i], run.view, some)]
+        run.view.load_bound(
+            (owner.id, n.slot) for n in needs if (owner := run.view.get(n.owner)) and slot_device(n.slot)
+        )
+        only = {key for i in ids for key in wanted[i]}
+        merge.add(compile_facts([resources[i] for i in ids], run.view, some), only)
+    return [resources[i] for i in unknown]
+
+
+def _covers(some: Devices, device: str) -> bool:
+    return some is None or device in some
+
+
+def _write(run: Run, keys: Collection[FragmentKey], compiled: Compiled) -> None:
+    before = fragments.hashes(run.c, keys)
+    changed: dict[FragmentKey, Fragment] = {}
+    for key, fragment in compiled.fragments.items():
+        if before.get(key) != fragment.hash:
+            changed[key] = fragment
+    gone = [key for key in before if key not in compiled.fragments]
+    if not changed and not gone:
+        return
+    new = {key: (f.hash, f.body.decode()) for key, f in changed.items()}
+    fragments.write(run.c, run.revision, new, gone)
+    devices.set_desired(run.c, {key.device for key in (*changed, *gone)}, run.revision)
+    for key in (*changed, *gone):
+        first = run.fragments[key][0] if key in run.fragments else before.get(key)
+        run.fragments[key] = (first, changed[key].hash if key in changed else None)
+    run.bodies |= dict(new.values())
+    _check_devices(run, changed, before)
+
+
+def _check_devices(run: Run, changed: Mapping[FragmentKey, Fragment], before: Mapping[FragmentKey, str]) -> None:
+    by_device: dict[str, list[tuple[FragmentKey, Fragment]]] = {}
+    for key, fragment in changed.items():
+        by_device.setdefault(key.device, []).append((key, fragment))
+    switches = {name: fabric("switch", name) for name in by_device}
+    run.view.load(switches.values())
+    placed = {key.device for key in changed if key.scope.startswith(VRF) and key not in before}
+    vrfs = fragments.vrf_counts(run.c, placed) if placed else {}
+    known: dict[tuple[str, str], Capabilities] = {}
+    for device, found in sorted(by_device.items()):
+        capabilities = _capabilities(run, device, known)
+        if capabilities is None:
+            continue
+        if device in vrfs:
+            run.found += check_budget(device, vrfs[device], capabilities)
+        owners = _Owners(run, device)
+        for _, fragment in found:
+            run.found += check_capabilities(device, fragment.objects, capabilities, owners)
+
+
+class _Owners:
+    """Who of the dirty resources asked for an object of a device; compiled again only when something is wrong."""
+
+    def __init__(self, run: Run, device: str) -> None:
+        self._run, self._device = run, device
+        self._known: dict[Key, set[Ref]] | None = None
+
+    def __call__(self, item: DeviceObject) -> Iterable[Ref]:
+        if self._known is None:
+            self._known = {}
+            for fact in compile_facts(self._run.live.values(), self._run.view, frozenset((self._device,))):
+                self._known.setdefault(fact.object.key, set()).add(fact.because)
+        return self._known.get(item.key, ())
+
+
+def _capabilities(run: Run, device: str, known: dict[tuple[str, str], Capabilities]) -> Capabilities | None:
+    """What the device's OS can do; None, with a finding, when no driver is for it."""
+    switch = run.view.get(fabric("switch", device))
+    assert switch is not None
+    system = (switch.spec.os, switch.spec.os_version)
+    if system not in known:
+        driver = run.engine.drivers.get(system[0])
+        if driver is None:
+            run.found.append(_no_driver(switch.ref, device, system[0], run.engine.drivers))
+            return None
+        known[system] = driver.capabilities(system[1])
+    return known[system]
+
+
+def _no_driver(ref: Ref, device: str, system: str, drivers: Iterable[str]) -> Diagnostic:
+    return Diagnostic(
+        Where(str(ref), "/spec/os", device=device),
+        "os-unknown",
+        "No driver is for this operating system",
+        f"{device} runs {system}; there are drivers for {', '.join(sorted(drivers)) or 'none'}.",
+        "Correct os, or install the driver.",
+    )

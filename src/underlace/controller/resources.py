@@ -1,0 +1,152 @@
+"""Resources as they are read: spec, allocated numbers, and whether devices hold them (law 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from underlace.access import Actor, Verb, decide, missing, readable, refusal
+from underlace.controller.run import Engine
+from underlace.model.diagnostic import Refused
+from underlace.model.ids import Ref
+from underlace.model.resource import Resource
+from underlace.store import devices, fragments, numbers, rows
+from underlace.store.devices import DeviceRow
+from underlace.store.view import StoreView
+
+ACTIVE, PROVISIONING = "Active", "Provisioning"
+
+
+class Waiting(msgspec.Struct, frozen=True, order=True):
+    """A device whose word is missing, and why: "never-seen", "behind", "rejected", "reverted", "failed", or
+    "quarantine": it has not confirmed that a number is gone which the resource asks for."""
+
+    device: str
+    reason: str
+
+
+class Status(msgspec.Struct, frozen=True):
+    """waiting_for: how many devices; waiting: which, for actors who may read devices."""
+
+    state: str
+    allocated: dict[str, int]
+    waiting_for: int = 0
+    waiting: tuple[Waiting, ...] = ()
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A resource with all that is known about it. spec: with every default said."""
+
+    kind: str
+    tenant: str
+    name: str
+    id: int
+    revision: int
+    labels: dict[str, str]
+    spec: dict[str, Any]
+    status: Status
+
+
+class Page(msgspec.Struct, frozen=True):
+    """next: where the following page begins, None at the end."""
+
+    items: tuple[Item, ...]
+    next: str | None = None
+
+
+def get(engine: Engine, actor: Actor, ref: Ref) -> Item:
+    with engine.store.read() as c:
+        view = engine.view(c)
+        return _item_of(c, actor, find(engine, view, actor, ref))
+
+
+def find(engine: Engine, view: StoreView, actor: Actor, ref: Ref) -> Resource[Any]:
+    """The resource, if there is one that the actor may see."""
+    kind = engine.kinds.get(ref.kind)
+    resource = None if kind is None else view.get(ref)
+    if kind is None or resource is None:
+        raise Refused([missing(ref)])
+    fault = refusal(decide(actor, Verb.READ, kind, ref, resource), actor, Verb.READ, ref)
+    if fault is not None:
+        raise Refused([fault])
+    return resource
+
+
+def page(
+    engine: Engine,
+    actor: Actor,
+    kind: str,
+    tenant: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    after: str | None = None,
+    limit: int = 500,
+) -> Page:
+    """Resources of a kind by tenant and name, at most `limit`; `after`: the `next` of the page before."""
+    found: list[Resource[Any]] = []
+    with engine.store.read() as c:
+        view = engine.view(c)
+        place = tuple((after or "/").split("/", 1))
+        tenants = None if actor.sees_all or not engine.kinds[kind].tenanted else actor.tenants
+        while len(found) <= limit:
+            part = rows.listing(c, kind, tenant, tenants, labels or {}, (place[0], place[-1]), limit + 1)
+            found += [r for r in map(view.parse, part) if readable(actor, engine.kinds[kind], r)]
+            if len(part) <= limit:
+                break
+            place = (part[-1].ref.tenant, part[-1].ref.name)
+        shown = found[:limit]
+        following = f"{shown[-1].ref.tenant}/{shown[-1].ref.name}" if len(found) > limit else None
+        return Page(tuple(items(c, actor, shown)), following)
+
+
+def items(c: Connection, actor: Actor, resources: Sequence[Resource[Any]]) -> list[Item]:
+    found = statuses(c, actor, resources)
+    return [
+        Item(*r.ref, r.id, r.revision, dict(r.labels), r.spec.model_dump(mode="json"), found[r.id]) for r in resources
+    ]
+
+
+def _item_of(c: Connection, actor: Actor, resource: Resource[Any]) -> Item:
+    return items(c, actor, [resource])[0]
+
+
+def statuses(c: Connection, actor: Actor, resources: Sequence[Resource[Any]]) -> dict[int, Status]:
+    """By id. Active only on the word of every device that a resource touches."""
+    ids = [r.id for r in resources]
+    pending = fragments.pending(c, ids)
+    blocked = numbers.waiting_for(c, ids)
+    confined = _confined(c, {owner for owners in blocked.values() for owner in owners})
+    allocated = numbers.allocated(c, ids)
+    known = devices.some(c, {d for found in pending.values() for d in found})
+    result = {}
+    for i in ids:
+        waiting = {Waiting(d, _reason(known.get(d))) for d in pending.get(i, ())}
+        waiting |= {Waiting(d, "quarantine") for owner in blocked.get(i, ()) for d in confined.get(owner, ())}
+        state = PROVISIONING if waiting or i in blocked else ACTIVE
+        shown = tuple(sorted(waiting)) if actor.sees_all else ()
+        result[i] = Status(state, allocated.get(i, {}), len({w.device for w in waiting}), shown)
+    return result
+
+
+def _confined(c: Connection, owners: set[int]) -> dict[int, set[str]]:
+    """For each owner the devices that keep one of its numbers in quarantine."""
+    if not owners:
+        return {}
+    held = {(n.pool, n.value): n.owner for n in numbers.of_owners(c, owners) if n.waiting and n.owner is not None}
+    found: dict[int, set[str]] = {}
+    for at, by_device in numbers.quarantined(c, held).items():
+        found.setdefault(held[at], set()).update(by_device)
+    return found
+
+
+def _reason(row: DeviceRow | None) -> str:
+    """Why a device does not hold what it should."""
+    if row is None or not row.outcome:
+        return "never-seen"
+    if row.outcome == "failed":
+        return "failed"
+    if row.rejected:
+        return "rejected"
+    return "reverted" if row.outcome == "reverted" else "behind"

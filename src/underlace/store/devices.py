@@ -1,0 +1,94 @@
+"""What the controller keeps about devices: what they should hold, what they were offered, and their last word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from underlace.store import schema
+from underlace.store.dialect import Insert, listed, packed
+
+_d = schema.device.c
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """See `schema.device`. diagnostics and drift are JSON text."""
+
+    name: str
+    desired: int = 0
+    offered: int = 0
+    confirmed: int = 0
+    reported: int = 0
+    digest: str = ""
+    outcome: str = ""
+    last_seen: str = ""
+    agent_version: str = ""
+    driver: str = ""
+    os_version: str = ""
+    diagnostics: str = "[]"
+    drift: str = "[]"
+    rejected: str = ""
+    simulated: bool = False
+
+
+_ALL = select(*schema.device.columns).order_by(_d.name)
+_SOME = select(*schema.device.columns).where(_d.name.in_(listed("names")))
+_BEHIND = select(_d.name, _d.desired).where(_d.offered > 0, _d.confirmed < _d.desired)
+_OFFERED = select(_d.name, _d.desired).where(_d.offered > 0, _d.name.in_(listed("names")))
+_ENSURE = Insert(schema.device, "keep")
+_DESIRED = update(schema.device).where(_d.name.in_(listed("names"))).values(desired=bindparam("revision"))
+_WRITE = Insert(schema.device, "overwrite")
+_DELETE = delete(schema.device).where(_d.name == bindparam("b_name"))
+_OFFER = update(schema.device).where(_d.name == bindparam("b_name")).values(offered=bindparam("b_offered"))
+
+
+def _row(r: Any) -> DeviceRow:
+    return DeviceRow(*r)
+
+
+def every(c: Connection) -> list[DeviceRow]:
+    return [_row(r) for r in c.execute(_ALL)]
+
+
+def some(c: Connection, names: Iterable[str]) -> dict[str, DeviceRow]:
+    return {r[0]: _row(r) for r in c.execute(_SOME, {"names": packed(names)})}
+
+
+def one(c: Connection, name: str) -> DeviceRow | None:
+    return some(c, [name]).get(name)
+
+
+def behind(c: Connection) -> dict[str, int]:
+    """Devices that were offered something and have not confirmed what they should hold: {name: desired revision}."""
+    return {r[0]: r[1] for r in c.execute(_BEHIND)}
+
+
+def offered(c: Connection, names: Iterable[str]) -> set[str]:
+    """Which of these devices were ever offered a manifest: the others hold nothing of ours."""
+    return {r[0] for r in c.execute(_OFFERED, {"names": packed(names)})}
+
+
+def set_desired(c: Connection, names: Iterable[str], revision: int) -> None:
+    """Fragments of these devices changed at this revision."""
+    found = sorted(set(names))
+    given = {"names": packed(found), "revision": revision}
+    if found and c.execute(_DESIRED, given).rowcount < len(found):
+        _ENSURE(c, [astuple(DeviceRow(n)) for n in found])
+        c.execute(_DESIRED, given)
+
+
+def offer(c: Connection, name: str, revision: int) -> None:
+    """A manifest of this revision is about to be handed out."""
+    c.execute(_OFFER, {"b_name": name, "b_offered": revision})
+
+
+def write(c: Connection, row: DeviceRow) -> None:
+    _WRITE(c, [astuple(row)])
+
+
+def remove(c: Connection, name: str) -> None:
+    c.execute(_DELETE, {"b_name": name})

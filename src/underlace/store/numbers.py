@@ -1,0 +1,260 @@
+"""Numbers in use and in quarantine: what is taken, what is free, and who has still to confirm a removal (law 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import BigInteger, Connection, Integer, Text, and_, bindparam, delete, exists, select, update
+
+from underlace.store import schema
+from underlace.store.dialect import Insert, Rows, among, listed, packed
+from underlace.store.view import slot_device
+
+ANY_POOL = "*"
+"""The pool of a quarantine that stands for all numbers a restored store does not know."""
+
+_n = schema.number.c
+_q = schema.quarantine.c
+_need = schema.need.c
+
+
+class Held(NamedTuple):
+    """A number with its owner (a resource's id), or None while only the quarantine keeps it."""
+
+    pool: str
+    value: int
+    owner: int | None
+    slot: str
+    waiting: bool = False
+
+
+_COLUMNS = (_n.pool, _n.value, _n.owner, _n.slot, _n.waiting)
+_OF_OWNERS = select(*_COLUMNS).where(_n.owner.in_(listed("owners")))
+_pair = Rows("pairs", owner=Integer, device=Text, slot=Text)
+_OF_SLOTS = select(*_COLUMNS).select_from(
+    _pair.source.join(schema.number, and_(_n.owner == _pair.owner, _n.device == _pair.device, _n.slot == _pair.slot))
+)
+_given = Rows("numbers", pool=Text, value=BigInteger)
+_AT = select(*_COLUMNS).select_from(
+    _given.source.join(schema.number, and_(_n.pool == _given.pool, _n.value == _given.value))
+)
+
+
+def of_owners(c: Connection, owners: Iterable[int]) -> list[Held]:
+    """Every number of these resources."""
+    return [Held(*r) for r in c.execute(_OF_OWNERS, {"owners": packed(owners)})]
+
+
+def of_slots(c: Connection, slots: Iterable[tuple[int, str]]) -> list[Held]:
+    """The numbers at (owner, slot)."""
+    given = packed((owner, slot_device(slot), slot) for owner, slot in slots)
+    return [Held(*r) for r in c.execute(_OF_SLOTS, {"pairs": given})]
+
+
+def at(c: Connection, numbers: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Held]:
+    """Which of these (pool, value) are in use or in quarantine."""
+    return {(r[0], r[1]): Held(*r) for r in c.execute(_AT, {"numbers": packed(numbers)})}
+
+
+_next = schema.number.alias("next")
+_FIRST_GAP = (
+    select(_n.value + 1)
+    .where(
+        _n.pool == bindparam("in_pool"),
+        _n.value >= bindparam("low"),
+        _n.value < bindparam("high"),
+        ~exists().where(_next.c.pool == _n.pool, _next.c.value == _n.value + 1),
+    )
+    .order_by(_n.value)
+    .limit(1)
+)
+
+
+def first_free(c: Connection, pool: str, low: int, high: int) -> int | None:
+    """The smallest number of [low, high] that is neither in use nor in quarantine."""
+    if not at(c, [(pool, low)]):
+        return low
+    return c.execute(_FIRST_GAP, {"in_pool": pool, "low": low, "high": high}).scalar()
+
+
+_CURSORS = select(schema.cursor.c.pool, schema.cursor.c.value).where(schema.cursor.c.pool.in_(listed("pools")))
+_SET_CURSOR = Insert(schema.cursor, "overwrite")
+_TAKE = Insert(schema.number, "overwrite")
+
+
+def cursors(c: Connection, pools: Iterable[str]) -> dict[str, int]:
+    return {r[0]: r[1] for r in c.execute(_CURSORS, {"pools": packed(pools)})}
+
+
+def set_cursors(c: Connection, values: Mapping[str, int]) -> None:
+    _SET_CURSOR(c, values.items())
+
+
+def take(c: Connection, numbers: Iterable[Held]) -> None:
+    """Write numbers with their owners, over a row that only the quarantine keeps."""
+    _TAKE(c, [(n.pool, n.value, n.owner, n.slot, slot_device(n.slot), n.waiting) for n in numbers])
+
+
+_DISOWN = update(schema.number).where(among("rows", _n.pool, _n.value)).values(owner=None, waiting=False)
+_FREE = delete(schema.number).where(among("rows", _n.pool, _n.value), _n.owner.is_(None))
+_QUARANTINE = Insert(schema.quarantine, "overwrite")
+
+
+def disown(c: Connection, gone: Iterable[tuple[str, int]]) -> None:
+    """Take these (pool, value) from their owners; they stay taken until `free_unowned` or their quarantine ends."""
+    if rows := list(gone):
+        c.execute(_DISOWN, {"rows": packed(rows)})
+
+
+def free_unowned(c: Connection, gone: Iterable[tuple[str, int]]) -> None:
+    """Make these (pool, value) available again."""
+    if rows := list(gone):
+        c.execute(_FREE, {"rows": packed(rows)})
+
+
+def enclose(c: Connection, numbers: Mapping[tuple[str, int], Mapping[str, int]]) -> None:
+    """Put numbers into quarantine: {(pool, value): {device: revision it has to confirm}}."""
+    _QUARANTINE(c, [(*at, device, revision) for at, found in numbers.items() for device, revision in found.items()])
+
+
+_QUARANTINED = select(_q.pool, _q.value, _q.device, _q.revision).select_from(
+    _given.source.join(schema.quarantine, and_(_q.pool == _given.pool, _q.value == _given.value))
+)
+_ANY = select(_q.device, _q.revision).where(_q.pool == ANY_POOL)
+
+
+def quarantined(c: Connection, numbers: Iterable[tuple[str, int]]) -> dict[tuple[str, int], dict[str, int]]:
+    """The devices that have still to confirm the removal of these numbers, and at which revision."""
+    found: dict[tuple[str, int], dict[str, int]] = {}
+    for pool, value, device, revision in c.execute(_QUARANTINED, {"numbers": packed(numbers)}):
+        found.setdefault((pool, value), {})[device] = revision
+    return found
+
+
+def unknown(c: Connection) -> dict[str, int]:
+    """After a restore: devices that may hold numbers which this store has never seen."""
+    return {r[0]: r[1] for r in c.execute(_ANY)}
+
+
+_CLEARED = select(_q.pool, _q.value).where(_q.device == bindparam("on"), _q.revision <= bindparam("confirmed"))
+_CLEAR = delete(schema.quarantine).where(_q.device == bindparam("on"), _q.revision <= bindparam("confirmed"))
+_STILL = exists().where(_q.pool == _n.pool, _q.value == _n.value)
+_UNWAIT = (
+    update(schema.number)
+    .where(among("rows", _n.pool, _n.value), _n.owner.is_not(None), ~_STILL)
+    .values(waiting=False)
+)
+_FREE_CLEARED = delete(schema.number).where(among("rows", _n.pool, _n.value), _n.owner.is_(None), ~_STILL)
+
+
+def clear(c: Connection, device: str, confirmed: int) -> list[Held]:
+    """A device confirmed a revision. Frees numbers, and returns those whose owners need not wait any more."""
+    given = {"on": device, "confirmed": confirmed}
+    gone = [(r[0], r[1]) for r in c.execute(_CLEARED, given)]
+    if not gone:
+        return []
+    c.execute(_CLEAR, given)
+    waited = [n for n in at(c, gone).values() if n.waiting]
+    c.execute(_FREE_CLEARED, {"rows": packed(gone)})
+    c.execute(_UNWAIT, {"rows": packed(gone)})
+    now = at(c, [(n.pool, n.value) for n in waited])
+    return [n for n in now.values() if not n.waiting]
+
+
+_NEEDS_OF = select(_need.id, _need.owner, _need.slot).where(_need.id.in_(listed("ids")))
+_needed = Rows("pairs", owner=Integer, slot=Text)
+_STILL_NEEDED = (
+    select(_need.owner, _need.slot)
+    .distinct()
+    .select_from(_needed.source.join(schema.need, and_(_need.owner == _needed.owner, _need.slot == _needed.slot)))
+)
+_DROP_NEEDS = delete(schema.need).where(among("rows", _need.id, _need.owner, _need.slot))
+_ADD_NEEDS = Insert(schema.need)
+Need = tuple[int, int, str]
+"""(who needs it, owner of the number, slot)"""
+
+
+def needs_of(c: Connection, ids: Collection[int]) -> set[Need]:
+    """The numbers of other resources that these resources need."""
+    return {(r[0], r[1], r[2]) for r in c.execute(_NEEDS_OF, {"ids": packed(ids)})}
+
+
+def write_needs(c: Connection, gone: Iterable[Need], new: Iterable[Need]) -> None:
+    if old := list(gone):
+        c.execute(_DROP_NEEDS, {"rows": packed(old)})
+    _ADD_NEEDS(c, new)
+
+
+def still_needed(c: Connection, slots: Iterable[tuple[int, str]]) -> set[tuple[int, str]]:
+    """Which of these (owner, slot) some other resource needs."""
+    return {(r[0], r[1]) for r in c.execute(_STILL_NEEDED, {"pairs": packed(slots)})}
+
+
+_WAITING = select(_n.owner).distinct().where(_n.owner.in_(listed("owners")), _n.waiting.is_(True))
+_ref = schema.ref.c
+_target = schema.resource.alias("target")
+_WAITING_FOR = (
+    select(_ref.src, _n.owner)
+    .distinct()
+    .select_from(
+        schema.ref.join(
+            _target,
+            and_(_target.c.kind == _ref.kind, _target.c.tenant == _ref.tenant, _target.c.name == _ref.name),
+        ).join(schema.number, and_(_n.owner == _target.c.id, _n.device == ""))
+    )
+    .where(_ref.src.in_(listed("ids")), _ref.soft.is_(False), _n.waiting.is_(True))
+)
+
+
+def waiting_for(c: Connection, ids: Sequence[int]) -> dict[int, set[int]]:
+    """Which of these resources wait for numbers in quarantine, and the owners of those numbers: they or theirs."""
+    found: dict[int, set[int]] = {}
+    for (owner,) in c.execute(_WAITING, {"owners": packed(ids)}):
+        found.setdefault(owner, set()).add(owner)
+    for i, owner in c.execute(_WAITING_FOR, {"ids": packed(ids)}):
+        found.setdefault(i, set()).add(owner)
+    return found
+
+
+_LOWER = (
+    update(schema.quarantine)
+    .where(_q.device == bindparam("on"), _q.revision == bindparam("b_from"))
+    .values(revision=bindparam("b_to"))
+)
+
+
+def lower(c: Connection, device: str, before: int, after: int) -> None:
+    """A device has to confirm only the revision `after`, where `before` had been assumed."""
+    c.execute(_LOWER, {"on": device, "b_from": before, "b_to": after})
+
+
+_ALLOCATED = select(*_COLUMNS).where(_n.owner.in_(listed("owners"))).order_by(_n.owner, _n.slot)
+
+
+def allocated(c: Connection, owners: Iterable[int]) -> dict[int, dict[str, int]]:
+    """{owner: {slot: number}}."""
+    found: dict[int, dict[str, int]] = {}
+    for r in c.execute(_ALLOCATED, {"owners": packed(owners)}):
+        found.setdefault(r[2], {})[r[3]] = r[1]
+    return found
+
+
+_WAITING_OWNERS = select(_n.owner).distinct().where(_n.waiting.is_(True), _n.owner.is_not(None))
+
+
+def waiting_owners(c: Connection, limit: int) -> list[int]:
+    """Some resources whose numbers are in quarantine."""
+    return [r[0] for r in c.execute(_WAITING_OWNERS.limit(limit))]
+
+
+_MOVE = (
+    update(schema.cursor)
+    .where(schema.cursor.c.pool.in_(select(_n.pool).where(_n.device != "").distinct()))
+    .values(value=schema.cursor.c.value + bindparam("leap"))
+)
+
+
+def move_cursors(c: Connection, leap: int) -> None:
+    """Move the cursors of device-bound pools on."""
+    c.execute(_MOVE, {"leap": leap})

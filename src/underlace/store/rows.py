@@ -1,0 +1,301 @@
+"""Resources and what is indexed beside them: batched reads and writes, a statement for any number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Text, and_, bindparam, delete, func, select, tuple_, update
+
+from underlace.model.ids import Ref
+from underlace.model.resource import Claim, Mark, Reference, Watch
+from underlace.store import schema
+from underlace.store.dialect import Insert, Rows, among, listed, packed
+
+_resource = schema.resource.c
+_ref = schema.ref.c
+_claim = schema.claim.c
+
+RESOURCE = (_resource.id, _resource.kind, _resource.tenant, _resource.name, _resource.labels, _resource.spec)
+COLUMNS = (*RESOURCE, _resource.revision)
+
+_given = Rows("refs", kind=Text, tenant=Text, name=Text)
+_BY_IDENTITY = select(*COLUMNS).select_from(
+    _given.source.join(
+        schema.resource,
+        and_(_resource.kind == _given.kind, _resource.tenant == _given.tenant, _resource.name == _given.name),
+    )
+)
+_BY_ID = select(*COLUMNS).where(_resource.id.in_(listed("ids")))
+_REFERRERS = (
+    select(*COLUMNS)
+    .distinct()
+    .select_from(
+        _given.source.join(
+            schema.ref, and_(_ref.kind == _given.kind, _ref.tenant == _given.tenant, _ref.name == _given.name)
+        ).join(schema.resource, _resource.id == _ref.src)
+    )
+)
+_POINTERS = (
+    select(_ref.kind, _ref.tenant, _ref.name, _ref.pointer, _resource.kind, _resource.tenant, _resource.name)
+    .select_from(
+        _given.source.join(
+            schema.ref, and_(_ref.kind == _given.kind, _ref.tenant == _given.tenant, _ref.name == _given.name)
+        ).join(schema.resource, _resource.id == _ref.src)
+    )
+    .where(_ref.soft.is_(False))
+)
+_INSERT = Insert(schema.resource)
+_UPDATE = (
+    update(schema.resource)
+    .where(_resource.id == bindparam("b_id"))
+    .values(labels=bindparam("b_labels"), spec=bindparam("b_spec"), revision=bindparam("b_revision"))
+)
+_DELETE = delete(schema.resource).where(_resource.id.in_(listed("ids")))
+_HISTORY = Insert(schema.history)
+_TENANT_USED = select(_resource.kind, _resource.tenant, _resource.name).where(_resource.tenant.in_(listed("tenants")))
+
+_wanted = Rows("claims", space=Text, low=Text, high=Text)
+_before = schema.claim.alias("before")
+_PREDECESSOR = (
+    select(func.max(_before.c.low))
+    .where(_before.c.space == _wanted.space, _before.c.low <= _wanted.high)
+    .correlate(_wanted.source)
+    .scalar_subquery()
+)
+_OVERLAPS = (
+    select(_wanted.space, _wanted.low, _resource.kind, _resource.tenant, _resource.name)
+    .select_from(
+        _wanted.source.join(schema.claim, and_(_claim.space == _wanted.space, _claim.low == _PREDECESSOR)).join(
+            schema.resource, _resource.id == _claim.id
+        )
+    )
+    .where(_claim.high >= _wanted.low)
+)
+
+
+class Stored(NamedTuple):
+    """A resource as its row has it: labels and spec are JSON text."""
+
+    id: int
+    ref: Ref
+    labels: str
+    spec: str
+    revision: int
+
+
+def stored(row: Sequence[Any]) -> Stored:
+    return Stored(row[0], Ref(row[1], row[2], row[3]), row[4], row[5], row[6])
+
+
+def by_identity(c: Connection, refs: Iterable[Ref]) -> list[Stored]:
+    return [stored(r) for r in c.execute(_BY_IDENTITY, {"refs": packed(refs)})]
+
+
+def by_id(c: Connection, ids: Iterable[int]) -> list[Stored]:
+    return [stored(r) for r in c.execute(_BY_ID, {"ids": packed(ids)})]
+
+
+def referrers(c: Connection, targets: Iterable[Ref], kind: str | None = None) -> list[Stored]:
+    """Resources that refer to any of the targets, in order of identity."""
+    query = _REFERRERS if kind is None else _REFERRERS_OF
+    found = [stored(r) for r in c.execute(query, {"refs": packed(targets), "of": kind})]
+    return sorted(found, key=lambda s: s.ref)
+
+
+_REFERRERS_OF = _REFERRERS.where(_resource.kind == bindparam("of"))
+
+
+def pointers(c: Connection, targets: Iterable[Ref]) -> list[tuple[Ref, str, Ref]]:
+    """(target, pointer, referrer) of every reference to the targets that may not dangle."""
+    found = c.execute(_POINTERS, {"refs": packed(targets)})
+    return sorted((Ref(r[0], r[1], r[2]), r[3], Ref(r[4], r[5], r[6])) for r in found)
+
+
+def of_tenants(c: Connection, tenants: Iterable[str], limit: int) -> list[Ref]:
+    """Resources that belong to any of these tenants, at most `limit`."""
+    found = c.execute(_TENANT_USED.limit(limit), {"tenants": packed(tenants)})
+    return [Ref(*r) for r in found]
+
+
+def insert_resources(c: Connection, rows: Sequence[Stored], created: str) -> None:
+    _INSERT(c, [(r.id, *r.ref, r.labels, r.spec, r.revision, created) for r in rows])
+
+
+def update_resources(c: Connection, rows: Sequence[Stored]) -> None:
+    if rows:
+        c.execute(
+            _UPDATE,
+            [{"b_id": r.id, "b_labels": r.labels, "b_spec": r.spec, "b_revision": r.revision} for r in rows],
+        )
+
+
+def delete_resources(c: Connection, ids: Sequence[int]) -> None:
+    if ids:
+        c.execute(_DELETE, {"ids": packed(ids)})
+
+
+def write_history(c: Connection, revision: int, rows: Iterable[Stored], deleted: Iterable[Stored]) -> None:
+    changes = [*((r, r.spec) for r in rows), *((r, None) for r in deleted)]
+    _HISTORY(c, [(r.id, revision, *r.ref, r.labels, spec) for r, spec in changes])
+
+
+_DELETE_REFS = delete(schema.ref).where(_ref.src.in_(listed("ids")))
+_INSERT_REFS = Insert(schema.ref)
+_DELETE_LABELS = delete(schema.label).where(schema.label.c.id.in_(listed("ids")))
+_INSERT_LABELS = Insert(schema.label)
+
+
+def replace_refs(c: Connection, existing: Sequence[int], refs: Mapping[int, Iterable[Reference]]) -> None:
+    """Drop the references of the `existing` resources, then write those given (by id of the referrer)."""
+    if existing:
+        c.execute(_DELETE_REFS, {"ids": packed(existing)})
+    rows = {(src, *r.target, r.pointer): r.soft for src, found in refs.items() for r in found}
+    _INSERT_REFS(c, [(*key, soft) for key, soft in rows.items()])
+
+
+def replace_labels(c: Connection, existing: Sequence[int], labels: Mapping[int, Mapping[str, str]]) -> None:
+    if existing:
+        c.execute(_DELETE_LABELS, {"ids": packed(existing)})
+    _INSERT_LABELS(c, [(i, key, value) for i, found in labels.items() for key, value in found.items()])
+
+
+class Derived(NamedTuple):
+    """What a kind derives from a resource: indexed so that others find it."""
+
+    claims: frozenset[tuple[str, str, str]] = frozenset()
+    marks: frozenset[Mark] = frozenset()
+    watches: frozenset[Watch] = frozenset()
+
+
+_CLAIMS_OF = select(_claim.id, _claim.space, _claim.low, _claim.high).where(_claim.id.in_(listed("ids")))
+_MARKS_OF = select(schema.mark.c.id, schema.mark.c.space, schema.mark.c.value).where(
+    schema.mark.c.id.in_(listed("ids"))
+)
+_WATCHES_OF = select(schema.watch.c.id, schema.watch.c.space, schema.watch.c.by_device).where(
+    schema.watch.c.id.in_(listed("ids"))
+)
+
+
+def derived(c: Connection, ids: Sequence[int]) -> dict[int, Derived]:
+    """What is stored as derived from these resources."""
+    sets: dict[int, tuple[set[Any], set[Any], set[Any]]] = {i: (set(), set(), set()) for i in ids}
+    given = {"ids": packed(ids)}
+    for i, *claim in c.execute(_CLAIMS_OF, given):
+        sets[i][0].add(tuple(claim))
+    for i, space, value in c.execute(_MARKS_OF, given):
+        sets[i][1].add(Mark(space, value))
+    for i, space, by_device in c.execute(_WATCHES_OF, given):
+        sets[i][2].add(Watch(space, by_device))
+    return {i: Derived(frozenset(a), frozenset(b), frozenset(w)) for i, (a, b, w) in sets.items()}
+
+
+_DELETE_CLAIMS = delete(schema.claim).where(among("rows", _claim.id, _claim.space, _claim.low))
+_INSERT_CLAIMS = Insert(schema.claim)
+_DELETE_MARKS = delete(schema.mark).where(among("rows", schema.mark.c.id, schema.mark.c.space, schema.mark.c.value))
+_INSERT_MARKS = Insert(schema.mark)
+_DELETE_WATCHES = delete(schema.watch).where(among("rows", schema.watch.c.id, schema.watch.c.space))
+_INSERT_WATCHES = Insert(schema.watch)
+
+
+def delete_claims(c: Connection, rows: Iterable[tuple[int, str, str]]) -> None:
+    """Drop claims, given as (id, space, low)."""
+    if gone := list(rows):
+        c.execute(_DELETE_CLAIMS, {"rows": packed(gone)})
+
+
+def insert_claims(c: Connection, rows: Iterable[tuple[int, str, str, str]]) -> None:
+    """Write claims, given as (id, space, low, high); `overlaps` has said that nothing is in the way."""
+    _INSERT_CLAIMS(c, [(space, low, high, i) for i, space, low, high in rows])
+
+
+def overlaps(c: Connection, claims: Iterable[Claim]) -> dict[tuple[str, str], Ref]:
+    """For each claim that meets a stored one: its (space, low) and who holds what is in the way."""
+    rows = packed((x.space, x.low, x.high) for x in claims)
+    return {(r[0], r[1]): Ref(r[2], r[3], r[4]) for r in c.execute(_OVERLAPS, {"claims": rows})}
+
+
+def write_marks(c: Connection, gone: Iterable[tuple[int, Mark]], new: Iterable[tuple[int, Mark]]) -> None:
+    if old := [(i, m.space, m.value) for i, m in gone]:
+        c.execute(_DELETE_MARKS, {"rows": packed(old)})
+    _INSERT_MARKS(c, [(m.space, m.value, i) for i, m in new])
+
+
+def write_watches(c: Connection, gone: Iterable[tuple[int, Watch]], new: Iterable[tuple[int, Watch]]) -> None:
+    if old := [(i, w.space) for i, w in gone]:
+        c.execute(_DELETE_WATCHES, {"rows": packed(old)})
+    _INSERT_WATCHES(c, [(w.space, i, w.by_device) for i, w in new])
+
+
+_WATCHERS = (
+    select(schema.watch.c.space, schema.watch.c.by_device, *COLUMNS)
+    .select_from(schema.watch.join(schema.resource, _resource.id == schema.watch.c.id))
+    .where(schema.watch.c.space.in_(listed("spaces")))
+)
+
+
+def watchers(c: Connection, spaces: Iterable[str]) -> list[tuple[str, bool, Stored]]:
+    """(space, by_device, resource) of everything that watches one of the spaces."""
+    return [(r[0], bool(r[1]), stored(r[2:])) for r in c.execute(_WATCHERS, {"spaces": packed(spaces)})]
+
+
+_DEVICE_WATCHERS = (
+    select(*COLUMNS)
+    .distinct()
+    .select_from(
+        schema.mark.join(schema.watch, schema.watch.c.space == schema.mark.c.space).join(
+            schema.resource, _resource.id == schema.watch.c.id
+        )
+    )
+    .where(schema.mark.c.value == bindparam("device"), schema.watch.c.by_device.is_(True))
+)
+
+
+def device_watchers(c: Connection, device: str) -> list[Stored]:
+    """Whatever watches a space in which the device is marked. Reads all marks: not for the path of an edit."""
+    return [stored(r) for r in c.execute(_DEVICE_WATCHERS, {"device": device})]
+
+
+def labels_text(labels: Mapping[str, str]) -> str:
+    """Labels as they are stored."""
+    return msgspec.json.encode(dict(sorted(labels.items()))).decode()
+
+
+def listing(
+    c: Connection,
+    kind: str,
+    tenant: str | None,
+    tenants: Iterable[str] | None,
+    labels: Mapping[str, str],
+    after: tuple[str, str],
+    limit: int,
+) -> list[Stored]:
+    """Resources of a kind by tenant and name, from behind `after`. tenants: only of these."""
+    query = select(*COLUMNS).where(_resource.kind == kind)
+    query = query.where(tuple_(_resource.tenant, _resource.name) > tuple_(*after))
+    given: dict[str, str] = {}
+    if tenant is not None:
+        query = query.where(_resource.tenant == tenant)
+    if tenants is not None:
+        query = query.where(_resource.tenant.in_(listed("tenants")))
+        given["tenants"] = packed(sorted(tenants))
+    for key, value in sorted(labels.items()):
+        has = schema.label.alias()
+        query = query.where(
+            select(1).where(has.c.id == _resource.id, has.c.key == key, has.c.value == value).exists()
+        )
+    found = c.execute(query.order_by(_resource.tenant, _resource.name).limit(limit), given)
+    return [stored(r) for r in found]
+
+
+_EVERY = select(*COLUMNS).order_by(_resource.id)
+
+
+def every(c: Connection) -> Iterable[Stored]:
+    """All resources, as a stream. For a check of the whole store, and for export."""
+    return (stored(r) for r in c.execute(_EVERY))
+
+
+def every_id(c: Connection) -> list[int]:
+    return [r[0] for r in c.execute(select(_resource.id).order_by(_resource.id))]

@@ -1,0 +1,115 @@
+"""Law 10: upgrading changes no device by itself; after an upgrade the difference is a plan."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.controlled import ADMIN, Rig, doc, quickstart, rig
+from underlace.access import Actor, Role, device_actor
+from underlace.controller.document import Request
+from underlace.kinds.switch import Switch
+from underlace.model.device import Protection, decode_fragment
+from underlace.model.diagnostic import Refused
+from underlace.model.fact import Fact
+from underlace.store import migrate
+from underlace.store.store import Store
+
+STORES = Path(__file__).parents[1] / "captures" / "stores"
+
+
+@pytest.fixture
+def fabric(tmp_path: Path) -> Iterator[Rig]:
+    opened = rig(tmp_path)
+    opened.put(*quickstart())
+    opened.hold_all()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def upgraded(fabric: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """A release whose switches say something else about their protection."""
+    old = Switch.compile
+
+    def compile_(self: Switch, *args: Any) -> Iterator[Fact]:
+        for fact in old(self, *args):
+            if isinstance(fact.object, Protection):
+                item = fact.object
+                fact = fact._replace(object=Protection(item.vteps, item.underlay, icmp_rate=7))
+            yield fact
+
+    monkeypatch.setattr(Switch, "compile", compile_)
+    fabric.controller.close()
+    again = rig(fabric.path)
+    fabric.controller, fabric.store = again.controller, again.store
+    return fabric
+
+
+def protection(fabric: Rig, device: str) -> Protection:
+    manifest = fabric.controller.desired(device_actor(device))
+    assert manifest is not None
+    bodies = fabric.controller.fragments(device_actor(device), manifest.scopes.values()).bodies
+    found = [i for b in bodies.values() for i in decode_fragment(b.encode()) if isinstance(i, Protection)]
+    return found[0]
+
+
+def test_nothing_is_delivered_that_was_not_rolled_out(upgraded: Rig) -> None:
+    for device in ("leaf1", "spine1"):
+        assert upgraded.fetch(device) is None
+        assert protection(upgraded, device).icmp_rate == 100, "bodies of the old release are served"
+    assert upgraded.controller.status(ADMIN).state == "Active"
+    assert {(d.device, d.scope) for d in upgraded.controller.differences(ADMIN)} == {
+        (name, "base") for name in ("leaf1", "leaf2", "leaf3", "spine1", "spine2")
+    }
+
+
+def test_an_edit_does_not_bring_the_upgrade_along(upgraded: Rig) -> None:
+    plan = upgraded.plan(doc("vnet", "red-db", "acme", vpc="red", ports=[{"port": "swp5@leaf3"}], mtu=1500))
+    assert {c.key[0] for d in plan.devices for c in d.changes} <= {"l2vni", "svi", "bgp-router", "vrf", "leak"}
+
+
+def test_the_difference_is_a_plan_and_a_rollout(upgraded: Rig) -> None:
+    request = Request(recompile=True, message="roll out the upgrade")
+    plan = upgraded.controller.plan(ADMIN, request)
+    assert plan.resources == ()
+    assert [d.device for d in plan.devices] == ["leaf1", "leaf2", "leaf3", "spine1", "spine2"]
+    assert {(c.verb, c.key) for d in plan.devices for c in d.changes} == {("update", ("protection",))}
+    assert protection(upgraded, "leaf1").icmp_rate == 100
+    done = upgraded.controller.apply(ADMIN, Request(recompile=True, expect=plan.digest))
+    assert protection(upgraded, "leaf1").icmp_rate == 7
+    assert upgraded.controller.differences(ADMIN) == []
+    assert upgraded.controller.revisions(ADMIN, 1)[0].id == done.revision
+    again = upgraded.controller.apply(ADMIN, request)
+    assert (again.revision, again.digest) == (done.revision, "")
+
+
+def test_a_tenant_does_not_roll_out_an_upgrade(upgraded: Rig) -> None:
+    with pytest.raises(Refused) as refused:
+        upgraded.controller.plan(Actor("u", Role.TENANT, frozenset({"acme"})), Request(recompile=True))
+    assert [d.code for d in refused.value.diagnostics] == ["forbidden"]
+
+
+@pytest.mark.parametrize("dump", sorted(STORES.glob("*.sql")), ids=lambda p: p.stem)
+def test_a_store_of_every_release_opens_and_changes_nothing(dump: Path, tmp_path: Path) -> None:
+    """A dump of a store that holds the quickstart, with all devices in step."""
+    with closing(sqlite3.connect(tmp_path / "store.sqlite")) as c:
+        c.executescript(dump.read_text())
+    opened = Store.open(tmp_path / "store.sqlite")
+    with opened.read() as c2:
+        assert migrate.schema_revision(c2) == migrate.revisions()[-1]
+    opened.close()
+    fabric = rig(tmp_path)
+    assert fabric.controller.status(ADMIN).state == "Active"
+    assert fabric.put(*quickstart()).digest == ""
+    fabric.close()
+
+
+def test_there_is_a_store_of_this_schema() -> None:
+    """Whoever adds a migration adds a dump of the store that releases before it wrote."""
+    assert list(STORES.glob("*.sql"))

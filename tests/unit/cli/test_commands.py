@@ -1,0 +1,205 @@
+"""Commands against a real controller: what they print where, what they return, and how they fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.shell import Shell, underlace
+
+ROOT = Path(__file__).resolve().parents[3]
+QUICKSTART = ROOT / "examples" / "quickstart"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def applied(shell: Shell) -> dict[str, Any]:
+    """The quickstart's intent, applied by the command line."""
+    done = shell("apply", "-f", str(QUICKSTART), "-m", "first fabric", "-o", "json")
+    assert done.code == 0, done.err
+    found: dict[str, Any] = json.loads(done.out)
+    return found
+
+
+def test_apply_says_what_it_did_and_applies_nothing_twice(shell: Shell, applied: dict[str, Any]) -> None:
+    assert applied["revision"] == 2
+    assert len(applied["resources"]) > 80
+    again = shell("apply", "-f", str(QUICKSTART))
+    assert (again.code, again.out, again.err) == (0, "", "nothing to change\n")
+
+
+def test_plan_shows_intent_numbers_and_devices_and_changes_nothing(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "more.yaml"
+    file.write_text(
+        "{kind: vnet, tenant: acme, name: new, spec: {vpc: red, ports: [{port: swp12@leaf1}]}}\n---\n"
+        "{kind: vnet, tenant: acme, name: red-web, spec: {vpc: red, mtu: 1500, gateways: "
+        '[10.1.1.1/24, "2001:db8:1:1::1/64"], ports: [{port: swp5@leaf1}, {port: swp5@leaf2}]}}\n'
+    )
+    planned = shell("plan", "-f", str(file))
+    assert planned.code == 0, planned.err
+    lines = planned.out.splitlines()
+    assert lines[:3] == ["+ vnet/acme/new", "~ vnet/acme/red-web", "    /spec/mtu: null -> 1500"]
+    assert any(line.startswith("# vnet/acme/new vni ") for line in lines)
+    assert [line.partition(":")[0] for line in lines if line.startswith("leaf")] == ["leaf1", "leaf2"]
+    assert "1 to create, 1 to update; 2 devices change" in planned.err
+    assert shell("plan", "-f", str(file), "--exit-code").code == 5
+    assert shell("plan", "-f", str(QUICKSTART), "--exit-code").code == 0
+    digest = shell("plan", "-f", str(file), "-o", "json").json["digest"]  # type: ignore[index]
+    assert lines[-1] == f"plan {digest}"
+    refused = shell("apply", "-f", str(file), "--expect", "0" * 64)
+    assert refused.code == 1
+    assert "error[plan-changed]" in refused.err
+
+
+def test_get_shows_kinds_resources_and_one(shell: Shell) -> None:
+    assert shell("get").out.splitlines()[0].split()[0] == "KIND"
+    rows = [line.split() for line in shell("get", "vnet", "-t", "acme").out.splitlines()]
+    assert rows[0][:4] == ["TENANT", "NAME", "VPC", "VNI"]
+    assert [r[:2] for r in rows[1:]] == [["acme", "red-db"], ["acme", "red-web"]]
+    assert rows[1][3].isdigit(), "the number that was allocated is shown"
+    one = yaml.safe_load(shell("get", "vnet", "acme/red-web", "-o", "yaml").out)
+    assert one["status"]["state"] == "Provisioning"
+    assert shell("get", "vnet", "red-web", "-t", "acme", "-o", "json").json == one
+    names = [i["name"] for i in shell("get", "switch", "-o", "json").json]  # type: ignore[attr-defined]
+    assert names == ["leaf1", "leaf2", "leaf3", "oob1", "spine1", "spine2"]
+
+
+def test_an_export_applied_again_changes_nothing(shell: Shell) -> None:
+    exported = shell("export")
+    assert exported.code == 0
+    assert len(list(yaml.safe_load_all(exported.out))) > 85
+    again = shell("apply", "-f", "-", stdin=exported.out)
+    assert (again.code, again.err) == (0, "nothing to change\n")
+    documents = shell("export", "--allocations").json["documents"]  # type: ignore[index]
+    assert all(d["id"] for d in documents)
+
+
+def test_the_devices_of_a_fabric(shell: Shell) -> None:
+    listed = shell("device", "list", "-o", "json").json
+    assert [d["name"] for d in listed] == ["leaf1", "leaf2", "leaf3", "spine1", "spine2"]  # type: ignore[attr-defined]
+    assert {d["state"] for d in listed} == {"never-seen"}  # type: ignore[attr-defined]
+    assert "leaf1" in shell("status").out
+    assert yaml.safe_load(shell("device", "show", "leaf1").out)["name"] == "leaf1"
+    assert shell("config", "leaf1").out.strip()
+    explained = shell("explain", "leaf1", "swp5").out
+    assert "because vnet/acme/red-web" in explained
+
+
+def test_waiting_ends_at_its_limit_and_names_who_is_awaited(shell: Shell) -> None:
+    waited = shell("apply", "--wait", "--timeout", "0.5", "-f", str(QUICKSTART))
+    assert waited.code == 4
+    assert "waiting for leaf1, leaf2, leaf3, spine1, spine2 to confirm revision 2" in waited.err
+    assert "error[wait-timeout]" in waited.err
+
+
+def test_an_enrolment_token_is_all_that_is_on_stdout(shell: Shell) -> None:
+    issued = shell("device", "enrol", "leaf1")
+    assert issued.out.startswith("ule_")
+    assert issued.out.count("\n") == 1
+    assert "once, until" in issued.err
+    missing = shell("device", "enrol", "leaf99")
+    assert (missing.code, missing.out) == (1, "")
+
+
+def test_forgetting_a_device_is_asked_about(shell: Shell) -> None:
+    assert shell("device", "forget", "spine2", stdin="n\n").code == 1
+    assert shell("device", "forget", "spine2", "--yes").code == 0
+    assert shell("device", "forget", "leaf99", "--yes").code == 1
+
+
+def test_tokens_are_made_listed_and_revoked(shell: Shell, tmp_path: Path) -> None:
+    made = shell("token", "create", "ann", "--role", "tenant", "-t", "acme", "--days", "1", "--as-context")
+    context = tmp_path / "ann.json"
+    context.write_text(made.out)
+    context.chmod(0o600)
+
+    def ann(*arguments: str) -> Any:
+        return underlace(tmp_path, "--context", str(context), *arguments)
+
+    assert ann("whoami", "-o", "json").json == {"name": "ann", "role": "tenant", "tenants": ["acme"]}
+    assert len(ann("get", "vpc", "-o", "json").json) == 1
+    forbidden = ann("token", "list")
+    assert forbidden.code == 1
+    assert "error[forbidden]" in forbidden.err
+    listed = shell("token", "list", "-o", "json")
+    tokens = {t["name"]: t for t in listed.json}  # type: ignore[attr-defined]
+    assert json.loads(made.out)["token"] not in listed.out
+    assert shell("token", "revoke", tokens["ann"]["id"]).code == 0
+    refused = ann("whoami")
+    assert refused.code == 3
+    assert "error[unauthenticated]" in refused.err
+    assert shell("token", "revoke", tokens["ann"]["id"]).code == 1
+    assert shell("token", "create", "x", "--role", "god").code == 1
+
+
+def test_history_says_who_and_why(shell: Shell) -> None:
+    assert "first fabric" in shell("history").out
+    assert "+ vpc/acme/red" in shell("history", "2").out
+    assert shell("history", "999").code == 1
+
+
+def test_resources_are_deleted_by_name_or_by_file(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("{kind: tenant, name: temp, spec: {}}\n---\n{kind: vpc, tenant: temp, name: x, spec: {}}\n")
+    assert shell("apply", "-f", str(file)).code == 0
+    held = shell("delete", "tenant", "temp")
+    assert held.code == 1
+    assert "error[still-referred-to]" in held.err
+    assert shell("delete", "-f", str(file)).code == 0
+    gone = shell("delete", "vpc", "temp/x")
+    assert gone.code == 1
+    assert "error[not-found]" in gone.err
+
+
+def test_every_fault_of_every_file_is_shown_with_its_line_underlined(shell: Shell, tmp_path: Path) -> None:
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text("kind: vpc\ntenant: acme\nname: x\nspec:\n  vni: lots\n  colour: blue\n")
+    two.write_text("{kind: vpc, tenant: acme, name: y, spec: {}\n")
+    unreadable = shell("plan", "-f", str(one), "-f", str(two))
+    assert unreadable.code == 1
+    assert f"{two}:" in unreadable.err
+    refused = shell("plan", "-f", str(one))
+    assert refused.code == 1
+    assert refused.out == ""
+    assert f"{one}:5 vpc/acme/x /spec/vni" in refused.err
+    assert f"{one}:6 vpc/acme/x /spec/colour" in refused.err
+    assert "    vni: lots\n    ^^^^^^^^^\n" in refused.err
+    assert "remedy:" in refused.err
+
+
+def test_a_backup_is_private_and_whole(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "backup.tar"
+    assert shell("backup", str(file)).code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert os.listdir(tmp_path) == ["backup.tar"]
+    assert shell("backup", str(tmp_path / "none" / "backup.tar")).code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["get", "nothing"], 2, "error[unknown-kind]"),
+        (["get", "vpc", "red"], 2, "error[tenant-missing]"),
+        (["get", "vpc", "acme/none"], 1, "error[not-found]"),
+        (["get", "vpc", "-l", "x"], 1, "error[parameter-invalid]"),
+        (["delete"], 2, "error[nothing-named]"),
+        (["delete", "vpc"], 2, "error[nothing-named]"),
+        (["plan", "-f", "/nowhere.yaml"], 1, "error[unreadable-file]"),
+        (["plan"], 2, "Missing option"),
+        (["config", "leaf99"], 1, "error[not-found]"),
+        (["explain", "leaf1", "qqqqqq"], 1, "error[line-not-found]"),
+        (["--nothing"], 2, "No such option"),
+        (["nothing"], 2, "No such command"),
+    ],
+)
+def test_what_cannot_be_done_is_said_on_stderr_with_its_code(
+    shell: Shell, arguments: list[str], code: int, said: str
+) -> None:
+    done = shell(*arguments)
+    assert (done.code, done.out) == (code, "")
+    assert said in done.err

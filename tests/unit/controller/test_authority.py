@@ -1,0 +1,152 @@
+"""The CA: what it founds, signs, renews and refuses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from support.certificates import der, request_pem
+from underlace.controller.authority import (
+    CLOCK_SKEW,
+    DEVICE_LIFETIME,
+    SERVER_LIFETIME,
+    Authority,
+    BadRequest,
+    read_device,
+    write_private,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _mode(file: Path) -> int:
+    return file.stat().st_mode & 0o777
+
+
+def _server(authority: Authority) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(authority.server_file.read_bytes())
+
+
+def test_the_ca_is_founded_once_and_private(tmp_path: Path) -> None:
+    first = Authority(tmp_path / "ca")
+    again = Authority(tmp_path / "ca")
+    assert again.ca_pem == first.ca_pem
+    assert _mode(tmp_path / "ca") == 0o700
+    assert {f.name: _mode(f) for f in (tmp_path / "ca").iterdir()} == {"ca.key": 0o600, "ca.pem": 0o600}
+    certificate = x509.load_pem_x509_certificate(first.ca_pem.encode())
+    constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    assert constraints.critical
+    assert constraints.value.ca
+    assert constraints.value.path_length == 0
+
+
+def test_two_controllers_have_cas_of_different_names(tmp_path: Path) -> None:
+    names = {x509.load_pem_x509_certificate(Authority(tmp_path / n).ca_pem.encode()).subject for n in ("a", "b")}
+    assert len(names) == 2
+
+
+def test_a_device_certificate_names_the_device_and_is_for_clients_only(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, now=lambda: NOW)
+    issued = authority.sign_device(request_pem("leaf1"), "leaf1")
+    certificate = x509.load_pem_x509_certificate(issued.pem.encode())
+    certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.ca_pem.encode()))
+    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert issued.device == "leaf1"
+    assert (issued.not_before, issued.not_after) == (NOW - CLOCK_SKEW, NOW + DEVICE_LIFETIME)
+    shown = read_device(der(issued.pem))
+    assert (shown.device, shown.serial) == ("leaf1", issued.serial)
+
+
+def test_nothing_of_a_request_but_its_key_gets_into_the_certificate(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    with pytest.raises(BadRequest, match="is not leaf2"):
+        authority.sign_device(request_pem("leaf1"), "leaf2")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----", "\0"]
+)
+def test_what_is_no_request_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadRequest, match="not a PEM"):
+        Authority(tmp_path).sign_device(text, "leaf1")
+
+
+def test_an_endless_request_is_refused_unread(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="longer than"):
+        Authority(tmp_path).sign_device("A" * 20_000, "leaf1")
+
+
+def test_a_weak_key_is_refused(tmp_path: Path) -> None:
+    weak = rsa.generate_private_key(65_537, 1_024)  # noqa: S505 - it is the weak one
+    with pytest.raises(BadRequest, match="2048"):
+        Authority(tmp_path).sign_device(request_pem("leaf1", weak), "leaf1")
+
+
+def test_a_request_signed_by_another_key_is_refused(tmp_path: Path) -> None:
+    whole = der_of_request(request_pem("leaf1"))
+    broken = bytearray(whole)
+    broken[-1] ^= 1
+    with pytest.raises(BadRequest, match=r"not signed|not a PEM"):
+        Authority(tmp_path).sign_device(pem_of_request(bytes(broken)), "leaf1")
+
+
+def der_of_request(pem: str) -> bytes:
+    import ssl
+
+    return ssl.PEM_cert_to_DER_cert(pem.replace("CERTIFICATE REQUEST", "CERTIFICATE"))
+
+
+def pem_of_request(raw: bytes) -> str:
+    import ssl
+
+    return ssl.DER_cert_to_PEM_cert(raw).replace("CERTIFICATE", "CERTIFICATE REQUEST")
+
+
+def test_the_server_certificate_has_every_name_and_is_made_anew_only_when_needed(tmp_path: Path) -> None:
+    clock = [NOW]
+    authority = Authority(tmp_path, now=lambda: clock[0])
+    assert authority.renew_server(["127.0.0.1", "Host.example", "::1"])
+    names = _server(authority).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert set(names.get_values_for_type(x509.DNSName)) == {"host.example"}
+    assert {str(a) for a in names.get_values_for_type(x509.IPAddress)} == {"127.0.0.1", "::1"}
+    assert _mode(authority.server_file) == 0o600
+    assert not authority.renew_server(["host.example"])
+    clock[0] += SERVER_LIFETIME * 0.6
+    assert not authority.renew_server(["host.example"])
+    clock[0] += SERVER_LIFETIME * 0.1
+    assert authority.renew_server(["host.example"])
+    assert authority.renew_server(["host.example", "10.0.0.1"])
+    names = _server(authority).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert set(names.get_values_for_type(x509.DNSName)) == {"host.example"}
+
+
+def test_a_certificate_of_another_ca_is_replaced(tmp_path: Path) -> None:
+    other = Authority(tmp_path / "other")
+    other.renew_server(["localhost"])
+    own = Authority(tmp_path / "own")
+    own.server_file.write_bytes(other.server_file.read_bytes())
+    assert own.renew_server(["localhost"])
+
+
+def test_no_certificate_outlives_the_ca(tmp_path: Path) -> None:
+    clock = [NOW]
+    authority = Authority(tmp_path, now=lambda: clock[0])
+    end = x509.load_pem_x509_certificate(authority.ca_pem.encode()).not_valid_after_utc
+    clock[0] = end - timedelta(days=1)
+    assert authority.sign_device(request_pem("leaf1"), "leaf1").not_after == end
+
+
+def test_a_private_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    write_private(file, b"one")
+    with pytest.raises(TypeError):
+        write_private(file, "two")  # type: ignore[arg-type]
+    assert file.read_bytes() == b"one"
+    assert [f.name for f in tmp_path.iterdir()] == ["secret"]

@@ -1,0 +1,304 @@
+"""Changes: what is refused and in which words, atomicity, plan and apply, concurrency, crashes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.controlled import ADMIN, PlainDriver, Rig, doc, quickstart, rig
+from underlace.access import Actor, Role, device_actor
+from underlace.controller.controller import Controller
+from underlace.controller.document import Document, Request
+from underlace.model.capability import Capabilities
+from underlace.model.diagnostic import Refused
+from underlace.model.ids import Ref
+from underlace.store.store import Store
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def fabric(tmp_path: Path) -> Iterator[Rig]:
+    opened = rig(tmp_path)
+    opened.put(*quickstart())
+    yield opened
+    opened.close()
+
+
+def codes(fabric: Rig, *put: Document, delete: tuple[Ref, ...] = (), actor: Actor = ADMIN) -> list[tuple[str, str]]:
+    """(code, resource and pointer) of the findings; both plan and apply refuse, and nothing is written."""
+    before, revisions = fabric.hashes(), len(fabric.controller.revisions(ADMIN))
+    with pytest.raises(Refused) as planned:
+        fabric.plan(*put, delete=delete, actor=actor)
+    with pytest.raises(Refused) as refused:
+        fabric.put(*put, delete=delete, actor=actor)
+    assert planned.value.diagnostics == refused.value.diagnostics
+    assert fabric.hashes() == before
+    assert len(fabric.controller.revisions(ADMIN)) == revisions
+    fabric.check_derived()
+    return [(d.code, f"{d.where.resource}{d.where.pointer}") for d in refused.value.diagnostics]
+
+
+def test_all_that_is_wrong_with_documents_is_said_at_once(fabric: Rig) -> None:
+    found = codes(
+        fabric,
+        Document(Ref("vpc", "acme", "a"), {"vni": "many", "colour": 1}, file="x.yaml", line=7),
+        Document(Ref("vlan", "acme", "b"), {}),
+        Document(Ref("site", "acme", "c"), {}),
+    )
+    assert found == [
+        ("tenant-forbidden", "site/acme/c/tenant"),
+        ("unknown-kind", "vlan/acme/b/kind"),
+        ("unknown-field", "vpc/acme/a/spec/colour"),
+        ("bad-value", "vpc/acme/a/spec/vni"),
+    ]
+
+
+def test_all_that_is_wrong_between_resources_is_said_at_once(fabric: Rig) -> None:
+    found = codes(
+        fabric,
+        doc("vnet", "one", "acme", vpc="nowhere", ports=[{"port": "swp12@leaf1"}]),
+        doc("vnet", "two", "acme", vpc="red", ports=[{"port": "swp5@leaf1"}], vni=10_005),
+        doc("subnet", "red-again", "acme", prefix="10.1.1.128/25", vpc="red"),
+        delete=(Ref("vpc", "bolt", "blue"),),
+    )
+    assert found == [
+        ("already-claimed", "subnet/acme/red-again/spec/prefix"),
+        ("dangling-reference", "vnet/acme/one/spec/vpc"),
+        ("already-claimed", "vnet/acme/two/spec/ports/0/port"),
+        ("number-in-use", "vnet/acme/two/spec/vni"),
+        ("still-referred-to", "vpc/bolt/blue"),
+    ]
+
+
+def test_findings_name_file_and_line(fabric: Rig) -> None:
+    wrong = Document(Ref("vnet", "acme", "one"), {"vpc": "nowhere"}, file="net.yaml", line=12)
+    with pytest.raises(Refused) as refused:
+        fabric.put(wrong)
+    (finding,) = refused.value.diagnostics
+    assert (finding.where.file, finding.where.line) == ("net.yaml", 12)
+
+
+def test_two_resources_of_one_change_do_not_share_what_is_exclusive(fabric: Rig) -> None:
+    found = codes(
+        fabric,
+        doc("vnet", "one", "acme", vpc="red", ports=[{"port": "swp12@leaf1"}], vni=500),
+        doc("vnet", "two", "bolt", vpc="blue", ports=[{"port": "swp12@leaf1"}], vni=500),
+    )
+    assert sorted(code for code, _ in found) == ["already-claimed", "number-in-use"]
+
+
+def test_an_exclusive_thing_changes_hands_in_one_change(fabric: Rig) -> None:
+    vni = fabric.number("vni", "vnet", "red-web", "acme")
+    port = [{"port": "swp5@leaf1"}]
+    fabric.put(
+        doc("vnet", "next", "acme", vpc="red", ports=port, vni=vni),
+        doc("vnet", "red-web", "acme", vpc="red", ports=[{"port": "swp5@leaf2"}], vni=400),
+    )
+    assert fabric.number("vni", "vnet", "next", "acme") == vni
+    fabric.check_derived()
+
+
+def test_many_go_together_in_any_order(fabric: Rig) -> None:
+    exported = [d.ref for d in fabric.controller.export(ADMIN)]
+    tenants = [r for r in exported if r.tenant in ("acme", "bolt", "platform")]
+    fabric.delete(*sorted(tenants), *(Ref("tenant", "-", name) for name in ("bolt", "acme", "platform")))
+    fabric.check_derived()
+    fabric.put(*quickstart())
+    fabric.check_derived()
+
+
+def test_built_in_resources_stay(fabric: Rig) -> None:
+    refs = (Ref("vpc", "system", "border"), Ref("tenant", "-", "system"), Ref("profile", "-", "default"))
+    assert {code for code, _ in codes(fabric, delete=refs)} == {"built-in"}
+    fabric.put(doc("profile", "default", protection={"icmp_rate": 5}))
+
+
+def test_to_write_and_to_delete_is_a_contradiction(fabric: Rig) -> None:
+    found = codes(fabric, doc("vpc", "red", "acme"), delete=(Ref("vpc", "acme", "red"),))
+    assert found == [("put-and-deleted", "vpc/acme/red")]
+    assert codes(fabric, delete=(Ref("vpc", "acme", "none"),)) == [("not-found", "vpc/acme/none")]
+    assert codes(fabric, delete=(Ref("vlan", "acme", "none"),)) == [("unknown-kind", "vlan/acme/none/kind")]
+
+
+def test_requested_numbers_lie_in_their_range(fabric: Rig) -> None:
+    found = codes(fabric, Document(Ref("vpc", "acme", "new"), {}, allocated={"vni": 1 << 24}))
+    assert found == [("number-out-of-range", "vpc/acme/new/spec/vni")]
+
+
+def test_what_a_device_cannot_do_is_refused_and_names_who_asked(tmp_path: Path) -> None:
+    capabilities = Capabilities("linux", max_vrfs=1, tagged_ports=False, why={"tagged_ports": "No 8021q."})
+    fabric = rig(tmp_path, PlainDriver(capabilities))
+    fabric.put(*(d for d in quickstart() if d.ref.kind not in ("vnet", "vpc-peering", "bgp-peer")))
+    fabric.put(doc("vnet", "plain", "acme", vpc="red", ports=[{"port": "swp3@leaf1"}]))
+    found = codes(fabric, doc("vnet", "tagged", "acme", vpc="red", ports=[{"port": "swp3@leaf1", "vlan": 5}]))
+    assert found == [("capability-missing", "vnet/acme/tagged")], "not `plain`, though it is in the same fragment"
+    found = codes(fabric, doc("vnet", "second", "bolt", vpc="blue", ports=[{"port": "swp4@leaf1"}]))
+    assert found == [("too-many-vrfs", "")]
+    found = codes(fabric, doc("switch", "leaf9", site="dc1", role="leaf", ports=4, os="toaster"))
+    assert found == [("os-unknown", "switch/-/leaf9/spec/os")]
+    fabric.close()
+
+
+def test_apply_does_what_was_planned_or_nothing(fabric: Rig) -> None:
+    change = doc("vnet", "new", "acme", vpc="red", ports=[{"port": "swp12@leaf1"}])
+    plan = fabric.plan(change)
+    fabric.put(doc("vpc", "unrelated", "bolt"))
+    with pytest.raises(Refused) as refused:
+        fabric.put(change, expect=plan.digest)
+    assert [d.code for d in refused.value.diagnostics] == ["plan-changed"], "the VNI of the plan is another's now"
+    plan = fabric.plan(change)
+    done = fabric.put(change, expect=plan.digest)
+    assert (done.digest, done.devices) == (plan.digest, ("leaf1",))
+    with pytest.raises(Refused):
+        fabric.put(change, expect=plan.digest)
+
+
+def test_what_devices_say_meanwhile_does_not_change_a_plan(fabric: Rig) -> None:
+    change = doc("vnet", "new", "acme", vpc="red", ports=[{"port": "swp12@leaf1"}])
+    plan = fabric.plan(change)
+    fabric.hold_all()
+    assert fabric.plan(change).digest == plan.digest
+    fabric.put(change, expect=plan.digest)
+
+
+def test_labels_are_intent_and_touch_no_device(fabric: Rig) -> None:
+    labelled = Document(Ref("vpc", "acme", "red"), {}, {"team": "web"})
+    done = fabric.put(labelled)
+    assert done.devices == ()
+    assert [(f.pointer, f.after) for f in done.resources[0].fields] == [("/labels/team", "web")]
+    page = fabric.controller.find(ADMIN, "vpc", labels={"team": "web"})
+    assert [i.name for i in page.items] == ["red"]
+    fabric.put(Document(Ref("vpc", "acme", "red"), {}))
+    assert fabric.controller.find(ADMIN, "vpc", labels={"team": "web"}).items == ()
+
+
+def test_readers_and_devices_write_nothing(fabric: Rig) -> None:
+    change = doc("vpc", "new", "acme")
+    assert codes(fabric, change, actor=Actor("r", Role.READER)) == [("forbidden", "vpc/acme/new")]
+    assert codes(fabric, change, actor=device_actor("leaf1")) == [("forbidden", "")]
+
+
+def test_only_an_admin_brings_numbers_along(fabric: Rig) -> None:
+    brought = Document(Ref("vpc", "acme", "new"), {}, id=900, allocated={"vni": 5})
+    assert codes(fabric, brought, actor=Actor("o", Role.OPERATOR)) == [("forbidden", "")]
+    fabric.put(brought)
+    item = fabric.controller.get(ADMIN, brought.ref)
+    assert (item.id, item.status.allocated) == (900, {"vni": 5})
+    fabric.put(doc("vpc", "newer", "acme"))
+    assert fabric.controller.get(ADMIN, Ref("vpc", "acme", "newer")).id == 901
+
+
+def test_ids_come_once(fabric: Rig) -> None:
+    fabric.put(doc("vpc", "new", "acme"))
+    first = fabric.controller.get(ADMIN, Ref("vpc", "acme", "new")).id
+    fabric.delete(Ref("vpc", "acme", "new"))
+    fabric.put(doc("vpc", "new", "acme"))
+    assert fabric.controller.get(ADMIN, Ref("vpc", "acme", "new")).id > first
+
+
+def test_a_store_is_of_a_lab_or_of_a_real_fabric(fabric: Rig) -> None:
+    fabric.close()
+    store = Store.open(fabric.path / "store.sqlite")
+    with pytest.raises(Refused) as refused:
+        Controller(store, {"linux": PlainDriver()}, simulated=True)
+    assert [d.code for d in refused.value.diagnostics] == ["simulated-mixed"]
+    store.close()
+
+
+def test_eight_threads_at_once(fabric: Rig) -> None:
+    """All succeed or are refused by a rule; numbers and claims stay exclusive."""
+    wrong: list[BaseException] = []
+    taken: list[str] = []
+
+    def work(n: int) -> None:
+        try:
+            for i in range(15):
+                fabric.put(doc("vpc", f"v{n}-{i}", "acme"))
+                try:
+                    fabric.put(
+                        doc("vnet", f"n{n}-{i}", "bolt", vpc="blue", ports=[{"port": f"swp{10 + i % 5}@leaf3"}])
+                    )
+                    taken.append(f"{i % 5}")
+                except Refused as refused:
+                    assert [d.code for d in refused.diagnostics] == ["already-claimed"]  # noqa: PT017
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert sorted(taken) == ["0", "1", "2", "3", "4"]
+    page = fabric.controller.find(ADMIN, "vpc", limit=1_000)
+    vnis = [i.status.allocated["vni"] for i in page.items]
+    assert len(vnis) == 8 * 15 + 4
+    assert len(set(vnis)) == len(vnis)
+    revisions = [r.id for r in fabric.controller.revisions(ADMIN, 1_000)]
+    assert revisions == list(range(len(revisions), 0, -1))
+    fabric.check_derived()
+
+
+WRITER = """
+import sys, threading
+from pathlib import Path
+sys.path.insert(0, "tests")
+import structlog
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+from support.controlled import doc, rig
+
+fabric = rig(Path(sys.argv[1]))
+lock = threading.Lock()
+
+def work(n):
+    for i in range(10_000):
+        name = f"v{sys.argv[2]}-{n}-{i}"
+        fabric.put(doc("vpc", name, "acme"))
+        with lock:
+            print(name, flush=True)
+
+for n in range(4):
+    threading.Thread(target=work, args=(n,)).start()
+"""
+
+
+def test_what_was_acknowledged_survives_a_kill(fabric: Rig) -> None:
+    """kill -9 in the middle of commits, three times over."""
+    fabric.close()
+    acknowledged: set[str] = set()
+    for n in range(3):
+        command = [sys.executable, "-c", WRITER, str(fabric.path), str(n)]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            said = [child.stdout.readline() for _ in range(40)]
+            child.send_signal(signal.SIGKILL)
+            said += child.stdout.readlines()
+        # A last line that the kill cut short was not said.
+        acknowledged |= {line.strip() for line in said if line.endswith("\n")}
+    store = Store.open(fabric.path / "store.sqlite")
+    again = Rig(fabric.path, Controller(store, {"linux": PlainDriver()}), store)
+    present = {i.name for i in again.controller.find(ADMIN, "vpc", "acme", limit=100_000).items}
+    assert len(acknowledged) >= 120
+    assert acknowledged <= present
+    again.check_derived()
+    again.close()
+
+
+def test_export_and_import_with_allocations(fabric: Rig, tmp_path: Path) -> None:
+    fabric.delete(Ref("vnet", "acme", "red-web"))
+    fabric.put(doc("vnet", "red-web", "acme", vpc="red", gateways=["10.1.1.1/24"], ports=[{"port": "swp5@leaf2"}]))
+    exported = tuple(fabric.controller.export(ADMIN))
+    (tmp_path / "other").mkdir()
+    other = rig(tmp_path / "other")
+    other.controller.apply(ADMIN, Request(exported, message="import"))
+    assert other.hashes() == fabric.hashes()
+    assert tuple(other.controller.export(ADMIN)) == exported
+    other.close()

@@ -1,0 +1,159 @@
+"""Between controller and agents: manifests, fragments, reports, and who is woken when."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.controlled import ADMIN, Rig, doc, quickstart, report, rig
+from underlace.access import Actor, Role, device_actor
+from underlace.model.device import decode_fragment, hash_fragment
+from underlace.model.diagnostic import Refused
+from underlace.model.ids import Ref
+from underlace.model.wire import Outcome, Report, manifest_digest
+
+LEAF1 = device_actor("leaf1")
+CHANGE = doc("vnet", "new", "acme", vpc="red", ports=[{"port": "swp12@leaf1"}])
+
+
+@pytest.fixture
+def fabric(tmp_path: Path) -> Iterator[Rig]:
+    opened = rig(tmp_path)
+    opened.put(*quickstart())
+    yield opened
+    opened.close()
+
+
+def test_a_manifest_names_what_a_device_should_hold(fabric: Rig) -> None:
+    manifest = fabric.controller.desired(LEAF1)
+    assert manifest is not None
+    assert manifest.device == "leaf1"
+    assert manifest.digest == manifest_digest(manifest.scopes)
+    assert manifest.revision == 2
+    assert {"base", "port:swp1", "vrf:vpc-2"} <= manifest.scopes.keys()
+    bodies = fabric.controller.fragments(LEAF1, manifest.scopes.values()).bodies
+    assert all(hash_fragment(body.encode()) == name for name, body in bodies.items())
+    assert all(decode_fragment(body.encode()) for body in bodies.values())
+    assert fabric.controller.desired(LEAF1, manifest.digest) is None
+
+
+def test_a_device_without_anything_has_an_empty_manifest(fabric: Rig) -> None:
+    manifest = fabric.controller.desired(device_actor("oob1"))
+    assert manifest is not None
+    assert (manifest.revision, manifest.scopes) == (0, {})
+
+
+def test_a_device_gets_its_own_fragments_only(fabric: Rig) -> None:
+    theirs = fabric.controller.desired(device_actor("leaf2"))
+    assert theirs is not None
+    with pytest.raises(Refused) as refused:
+        fabric.controller.fragments(LEAF1, [theirs.scopes["base"]])
+    assert [d.code for d in refused.value.diagnostics] == ["fragment-stale"]
+    with pytest.raises(Refused):
+        fabric.controller.report(LEAF1, report(theirs, Outcome.HELD))
+    for actor in (ADMIN, Actor("r", Role.READER)):
+        with pytest.raises(Refused):
+            fabric.controller.desired(actor)
+        with pytest.raises(Refused):
+            fabric.controller.fragments(actor, [])
+    with pytest.raises(Refused):
+        fabric.controller.get(LEAF1, Ref("switch", "-", "leaf1"))
+
+
+def test_a_fragment_that_changed_meanwhile_is_stale(fabric: Rig) -> None:
+    old = fabric.controller.desired(LEAF1)
+    assert old is not None
+    fabric.put(doc("vnet", "red-web", "acme", vpc="red", ports=[{"port": "swp5@leaf1"}]))
+    with pytest.raises(Refused) as refused:
+        fabric.controller.fragments(LEAF1, old.scopes.values())
+    assert [d.code for d in refused.value.diagnostics] == ["fragment-stale"]
+
+
+def test_receipts_confirm_what_is_in_place(fabric: Rig) -> None:
+    manifest = fabric.fetch("leaf1")
+    assert manifest is not None
+    assert fabric.say("leaf1", Outcome.APPLIED).confirmed == manifest.digest
+    assert fabric.say("leaf1", Outcome.HELD).confirmed == manifest.digest
+    assert fabric.say("leaf1", Outcome.REVERTED).confirmed == ""
+    assert fabric.say("leaf1", Outcome.FAILED).confirmed == ""
+
+
+def test_only_devices_that_change_are_announced_and_only_after_the_commit(fabric: Rig) -> None:
+    told: list[tuple[frozenset[str], int]] = []
+
+    def note(changed: frozenset[str]) -> None:
+        told.append((changed, fabric.controller.revisions(ADMIN, 1)[0].id))
+
+    fabric.controller.on_desired(note)
+    fabric.plan(CHANGE)
+    assert told == []
+    done = fabric.put(CHANGE)
+    assert told == [(frozenset({"leaf1"}), done.revision)]
+    fabric.put(doc("vpc", "unrelated", "acme"))
+    assert len(told) == 1
+
+
+def test_whoever_waits_is_woken_by_a_change(fabric: Rig) -> None:
+    before = fabric.fetch("leaf1")
+    assert before is not None
+    assert fabric.controller.wait_desired(LEAF1, before.digest, 0.01) is None
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(fabric.controller.wait_desired(LEAF1, before.digest, 30.0)))
+    thread.start()
+    fabric.put(doc("vnet", "other", "acme", vpc="red", ports=[{"port": "swp12@leaf2"}]))
+    fabric.put(CHANGE)
+    thread.join(30)
+    assert found == [fabric.controller.desired(LEAF1, before.digest)]
+    assert found[0] is not None
+
+
+def test_a_device_keeps_what_it_said(fabric: Rig) -> None:
+    manifest = fabric.fetch("leaf1")
+    assert manifest is not None
+    said = report(manifest, Outcome.HELD)
+    drifted = Report(**{f: getattr(said, f) for f in said.__struct_fields__} | {"drift": ("port:swp5",)})
+    fabric.controller.report(LEAF1, drifted)
+    fabric.controller.report(LEAF1, said)
+    device = fabric.controller.device(ADMIN, "leaf1")
+    assert (device.state, device.os_version, device.drift) == ("in-sync", "8.4.4", ["port:swp5"])
+    assert device.last_seen == "2030-01-01T00:00:00.000Z"
+    fabric.put(CHANGE)
+    device = fabric.controller.device(ADMIN, "leaf1")
+    assert (device.state, device.pending) == ("behind", ("vrf:vpc-60",))
+    fabric.hold("leaf1")
+    assert fabric.controller.device(ADMIN, "leaf1").drift == [], "mended before the state that it holds now"
+
+
+def test_bodies_are_kept_as_long_as_somebody_needs_them(fabric: Rig) -> None:
+    def bodies() -> int:
+        with fabric.store.read() as c:
+            found = c.exec_driver_sql("SELECT count(*) FROM blob").scalar()
+            assert isinstance(found, int)
+            return found
+
+    fabric.hold_all()
+    start = bodies()
+    for mtu in (1400, 1500, 1600):
+        fabric.put(doc("vnet", "red-web", "acme", vpc="red", ports=[{"port": "swp5@leaf1"}], mtu=mtu))
+        fabric.fetch("leaf1")
+    assert bodies() <= start + 4, "desired, and what leaf1 and leaf2 hold"
+    fabric.hold_all()
+    assert bodies() <= start + 1
+
+
+def test_a_switch_that_is_gone_should_hold_nothing(fabric: Rig) -> None:
+    fabric.hold_all()
+    exported = [d.ref for d in fabric.controller.export(ADMIN)]
+    gone = [r for r in exported if r.kind == "link" and "leaf3" in r.name]
+    gone += [r for r in exported if r.kind in ("vnet", "vpc-peering", "bgp-peer")]
+    fabric.delete(*gone, Ref("switch", "-", "leaf3"))
+    manifest = fabric.fetch("leaf3")
+    assert manifest is not None
+    assert manifest.scopes == {}
+    fabric.hold("leaf3")
+    assert fabric.controller.device(ADMIN, "leaf3").state == "in-sync"
+    fabric.controller.forget(ADMIN, "leaf3")
+    assert "leaf3" not in {d.name for d in fabric.controller.devices(ADMIN)}

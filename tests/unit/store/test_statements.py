@@ -1,0 +1,74 @@
+"""Statements that stand for many rows: each look-up is by an index, and each form compiles for both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.expression import ClauseElement, Select
+
+from underlace.store import devices, fragments, ledger, numbers, rows, view
+from underlace.store.dialect import Insert
+from underlace.store.store import Store
+
+MODULES = (devices, fragments, ledger, numbers, rows, view)
+WHOLE = {
+    "rows._EVERY",
+    "rows._DEVICE_WATCHERS",
+    "ledger._META",
+    "ledger._REVISIONS",
+    "devices._ALL",
+    "devices._BEHIND",
+    "fragments._WAITING",
+    "numbers._MOVE",
+    "numbers._WAITING_OWNERS",
+}
+"""Statements that may read a whole table: of a few rows, or never on the path of an edit."""
+
+
+def statements() -> list[tuple[str, ClauseElement]]:
+    found: list[tuple[str, ClauseElement]] = []
+    for module in MODULES:
+        for name, value in vars(module).items():
+            statement = value._statement if isinstance(value, Insert) else value
+            if isinstance(statement, (Select, UpdateBase)):
+                found.append((f"{module.__name__.rpartition('.')[2]}.{name}", statement))
+    return found
+
+
+STATEMENTS = statements()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    opened = Store.open(tmp_path_factory.mktemp("store") / "store.sqlite")
+    yield opened
+    opened.close()
+
+
+def test_all_statements_are_looked_at() -> None:
+    assert len(STATEMENTS) > 50
+    assert {name for name, _ in STATEMENTS} >= WHOLE
+
+
+@pytest.mark.parametrize(("name", "statement"), STATEMENTS, ids=[n for n, _ in STATEMENTS])
+def test_look_ups_are_by_index(store: Store, name: str, statement: ClauseElement) -> None:
+    compiled = statement.compile(dialect=sqlite.dialect(paramstyle="named"))
+    with store.read() as c:
+        raw = c.connection.driver_connection
+        assert raw is not None
+        plan = raw.execute(f"EXPLAIN QUERY PLAN {compiled}", dict.fromkeys(compiled.params, "[]")).fetchall()
+    scans = [row[3] for row in plan if row[3].startswith("SCAN") and "VIRTUAL TABLE" not in row[3]]
+    if name in WHOLE:
+        assert scans or "SEARCH" in str(plan)
+    else:
+        assert scans == [], plan
+
+
+@pytest.mark.parametrize(("name", "statement"), STATEMENTS, ids=[n for n, _ in STATEMENTS])
+def test_they_compile_for_postgresql(name: str, statement: ClauseElement) -> None:
+    text = str(statement.compile(dialect=postgresql.dialect()))
+    assert "json_each" not in text
+    assert "json_extract" not in text
