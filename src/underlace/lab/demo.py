@@ -1,0 +1,176 @@
+"""`underlace demo`: the quickstart fabric from nothing to its flow matrix, stage by stage."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, Literal
+
+import typer
+
+import underlace
+from underlace.lab import build, flows, intent
+from underlace.lab import fabric as lab
+from underlace.lab.expect import Matrix, matrix
+from underlace.lab.fault import refuse, spoken
+from underlace.lab.state import Process, State, is_running, start_time
+
+PREFIX = "underlace-demo-"
+CONVERGENCE_SECONDS = 60.0
+
+
+def quickstart() -> Path:
+    """The quickstart's intent: in the installed package, or beside the source."""
+    package = Path(underlace.__file__).parent
+    for place in (package / "examples", package.parents[1] / "examples"):
+        if (place / "quickstart").is_dir():
+            return place / "quickstart"
+    raise lab.LabError("the quickstart is not installed beside the program: it should be in underlace/examples")
+
+
+class Stages:
+    """Says on standard error what is done, with seconds since the start."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def __call__(self, text: str) -> None:
+        sys.stderr.write(f"[{self.seconds:5.1f} s] {text}\n")
+        sys.stderr.flush()
+
+
+def sweep(directory: Path) -> None:
+    """Bring down labs of earlier demos whose process is gone: a kill -9 leaves one behind."""
+    for place in directory.glob(f"{PREFIX}*"):
+        state = State.load(place)
+        if state is None:
+            continue
+        owner = Process("demo", "", *(state.facts().get("owner") or (0, 0)))
+        if owner.pid and not is_running(owner):
+            state.end()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the demo as Ctrl-C does, so that it always cleans up."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def progress(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """Says how many allowed flows are answered, whenever it changes."""
+    last = [-1]
+
+    def notice(left: int, total: int) -> None:
+        if left != last[0]:
+            last[0] = left
+            say(f"{total - left} of {total} allowed flows are answered")
+
+    return notice
+
+
+def _run(directory: Path, say: Stages) -> tuple[lab.Fabric, Matrix, flows.Verdict]:
+    wanted = intent.read(quickstart())
+    expected = matrix(wanted)
+    say(f"{len(wanted.documents)} documents promise {len(expected.flows)} pairs of host and address")
+    fabric = build.up(wanted, directory, say, owner=(os.getpid(), start_time(os.getpid())))
+    flows.converge(expected, fabric, CONVERGENCE_SECONDS, progress(say))
+    return fabric, expected, flows.verdict(expected, fabric.underlay(), fabric)
+
+
+def answer(verdict: flows.Verdict, seconds: float) -> dict[str, Any]:
+    """The demo's last line."""
+    return {**verdict.json(), "seconds": round(seconds, 2), "flows_seconds": round(verdict.seconds, 2)}
+
+
+def _show(fabric: lab.Fabric, expected: Matrix, verdict: flows.Verdict) -> None:
+    place = f"--lab {fabric.state.directory}"
+    context = fabric.state.directory / "controller" / "context.json"
+    lines = [
+        "",
+        "Who answers whom (columns: from; rows: to; . nobody, as it must be; ! wrong):",
+        *flows.table(expected, verdict),
+        "",
+        f"{verdict.flows} flows, {len(verdict.wrong)} wrong. This fabric is simulated. Look around:",
+        f"  underlace lab exec {place} r1 -- ping -c 3 10.9.1.11          a host of red, to shared",
+        f"  underlace lab exec {place} leaf1 -- vtysh -c 'show bgp l2vpn evpn summary'",
+        f"  underlace lab exec {place} leaf1/acme/red -- ip route         the table of a VPC on a leaf",
+        f"  underlace --context {context} get vpc",
+        f"  underlace --context {context} config leaf1",
+        f"  underlace lab test {place}",
+        "",
+    ]
+    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.flush()
+
+
+def _wait_until_interrupted() -> None:
+    sys.stderr.write("It stays up until Ctrl-C.\n")
+    sys.stderr.flush()
+    while True:
+        signal.pause()
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Check the flows once and end.")] = False,
+    form: Annotated[
+        str, typer.Option("-o", "--output", metavar="table|json", help="json: the verdict as the last line.")
+    ] = "table",
+) -> None:
+    """Build the quickstart fabric on this machine, show its flow matrix, and stay up until Ctrl-C."""
+    if form not in ("table", "json"):
+        raise typer.BadParameter(f"{form!r} is neither table nor json", param_hint="--output")
+    code = 1
+    with spoken(), _interruptible():
+        refuse(lab.missing())
+        sweep(Path(tempfile.gettempdir()))
+        directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+        try:
+            code = _demo(directory, once, "json" if form == "json" else "table")
+        except KeyboardInterrupt:
+            code = code if once else 0
+        finally:
+            _clean(directory)
+    raise typer.Exit(code)
+
+
+def _demo(directory: Path, once: bool, form: Literal["table", "json"]) -> int:
+    say = Stages()
+    fabric, expected, verdict = _run(directory, say)
+    seconds = say.seconds
+    say(f"{verdict.flows} flows checked, {len(verdict.wrong)} wrong")
+    _show(fabric, expected, verdict)
+    if form == "json":
+        sys.stdout.write(json.dumps(answer(verdict, seconds)) + "\n")
+        sys.stdout.flush()
+    if not once:
+        _wait_until_interrupted()
+    return 0 if verdict.good else 1
+
+
+def _clean(directory: Path) -> None:
+    state = State.load(directory)
+    if state is not None:
+        state.end()
+    shutil.rmtree(directory, ignore_errors=True)

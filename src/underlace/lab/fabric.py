@@ -1,0 +1,233 @@
+"""A running lab: what there is in it, and what can be done to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from underlace.kinds.registry import KINDS
+from underlace.lab import agents, channel, control, frr, holder, wiring
+from underlace.lab.flows import Underlay
+from underlace.lab.intent import Intent, parse
+from underlace.lab.namespace import Namespace
+from underlace.lab.state import State, start_time
+from underlace.lab.topology import Topology, topology
+
+OOB = "oob"
+"""The lab's out-of-band switch: one namespace for all of intent's."""
+
+INTENT_FILE = "intent.json"
+"""What the lab was built from, kept with it."""
+
+_WAIT_SECONDS = 20.0
+
+
+class LabError(Exception):
+    """The lab cannot do what was asked, with the reason."""
+
+
+def wait_for(what: str, ready: Callable[[], bool], limit: float = _WAIT_SECONDS, pause: float = 0.02) -> None:
+    """Poll until something holds. Raises LabError naming what was awaited."""
+    until = time.monotonic() + limit
+    while not ready():
+        if time.monotonic() > until:
+            raise LabError(f"waited {limit:g} s for {what}")
+        time.sleep(pause)
+
+
+class Fabric:
+    """A running lab, by its state. Implements `flows.Hosts`. intent, lab: what it was built from."""
+
+    def __init__(self, state: State, lab: Topology, intent: Intent, played: Any) -> None:
+        self.state, self.lab, self.intent, self.played = state, lab, intent, played
+
+    # what there is
+
+    def node(self, name: str) -> Namespace:
+        """A device, router or host. Raises LabError when there is none."""
+        for role in ("device", "host"):
+            if (process := self.state.running(role, name)) is not None:
+                return Namespace(name, process.pid, role == "device", self.state.identity)
+        raise LabError(f"the lab has no running node {name}")
+
+    def nodes(self, names: Iterable[str]) -> dict[str, Namespace]:
+        return {name: self.node(name) for name in names}
+
+    def void(self) -> Namespace:
+        """The holder's own namespace, in which links are made and spare cables end."""
+        process = self.state.running(holder.ROLE)
+        if process is None:
+            raise LabError("the lab's holder is gone")
+        return Namespace("holder", process.pid, False, self.state.identity)
+
+    @property
+    def api(self) -> control.Rest:
+        return control.rest(self.state)
+
+    # what hosts do (flows.Hosts)
+
+    def ask(self, host: str, message: channel.Message, timeout: float = 30.0) -> channel.Message:
+        return channel.request(self.state.directory / "hosts" / f"{host}.sock", message, timeout)
+
+    def probe(self, host: str, probes: Sequence[dict[str, Any]]) -> dict[str, str]:
+        return dict(self.ask(host, {"do": "probe", "probes": list(probes)})["results"])
+
+    def echo(self, host: str, targets: Sequence[str], seconds: float) -> list[str]:
+        return list(self.ask(host, {"do": "echo", "targets": list(targets), "seconds": seconds})["answered"])
+
+    def forge(self, host: str, packets: Sequence[dict[str, Any]]) -> None:
+        self.ask(host, {"do": "forge", "packets": list(packets)})
+
+    def intruders(self, host: str) -> list[str]:
+        return list(self.ask(host, {"do": "intruders"})["intruders"])
+
+    def underlay(self) -> Underlay:
+        """Loopbacks and VNIs, as the devices hold them."""
+        loopbacks: dict[str, str] = {}
+        for name, node in self.nodes(self.lab.switches).items():
+            for link in json.loads(node.run(["ip", "-json", "-4", "address", "show", "dev", "lo"])):
+                found = [a["local"] for a in link["addr_info"] if a["scope"] == "global"]
+                if found:
+                    loopbacks[name] = found[0]
+        vnis = {}
+        for name, address in loopbacks.items():
+            known = json.loads(frr.vtysh(self.node(name), "show evpn vni json") or "{}")
+            if known:
+                vnis[address] = tuple(sorted(int(vni) for vni in known))
+        return Underlay(tuple(loopbacks.values()), vnis)
+
+    # what can be done to it
+
+    def start_agents(self, devices: Iterable[str]) -> None:
+        holders = {name: self.node(name).pid for name in devices}
+        channel.request(self.state.directory / agents.SOCKET, {"do": "start", "devices": holders})
+
+    def stop_agents(self, devices: Iterable[str], number: signal.Signals = signal.SIGTERM) -> None:
+        message = {"do": "stop", "devices": list(devices), "signal": int(number)}
+        channel.request(self.state.directory / agents.SOCKET, message)
+
+    def agent(self, device: str) -> int:
+        """The pid of a device's agent, 0 for none."""
+        process = self.state.running(agents.AGENT, device)
+        return process.pid if process is not None else 0
+
+    def start_controller(self) -> control.Rest:
+        """Start the controller again, at the address where it was."""
+        listen = f"{self.api.host}:{self.api.port}"
+        control.start(self.state, self.node(OOB), listen)
+        return control.ready(self.state)
+
+    def rebuild(self, device: str) -> None:
+        """Reboot a device: what is not on its disk is lost, its ports come back unconfigured, FRR and agent start."""
+        old = self.node(device)
+        if self.agent(device):
+            self.stop_agents([device], signal.SIGKILL)
+        frr.stop(old.path(frr.RUN), number=signal.SIGKILL)
+        self.create(devices=[device])
+        new = self.node(device)
+        _move_ports(old, new)
+        os.kill(old.pid, signal.SIGKILL)
+        wait_for(f"the old {device} to be gone", lambda: start_time(old.pid) == 0)
+        new.ip(wiring.management(wiring.mgmt_addresses(self.lab.switches)[device]), "mgmt")
+        frr.start(new, vrf_namespaces=True)
+        self.start_agents([device])
+
+    def create(self, **names: Iterable[str]) -> None:
+        message = {kind: list(found) for kind, found in names.items()}
+        channel.request(self.state.directory / holder.SOCKET, message)
+
+    def down(self) -> None:
+        """End every process of the lab and remove its files."""
+        self.state.end()
+
+    def vrf(self, vpc: str) -> str:
+        """The VRF of a VPC on devices, by `name` or `tenant/name`; "mgmt" is the management namespace."""
+        if vpc == "mgmt":
+            return vpc
+        tenant, slash, name = vpc.rpartition("/")
+        found = [
+            item
+            for item in self.api.resources("vpc")
+            if item["name"] == name and (not slash or item["tenant"] == tenant)
+        ]
+        if not found:
+            raise LabError(f"there is no VPC {vpc}")
+        if len(found) > 1:
+            choices = " or ".join(f"{item['tenant']}/{name}" for item in found)
+            raise LabError(f"several tenants have a VPC {vpc}: write {choices}")
+        return f"vpc-{found[0]['id']}"
+
+    def current_intent(self) -> Intent:
+        """What the controller holds now, and what the lab plays."""
+        api = self.api
+        documents = [
+            {name: item[name] for name in ("kind", "tenant", "name", "spec")}
+            for kind in KINDS
+            for item in api.resources(kind)
+        ]
+        return parse(documents, self.intent.directory, self.played)
+
+    def status(self) -> list[dict[str, str]]:
+        """A row per process that matters: node, role, state."""
+        known = {d["name"]: d for d in self.api.get("/v1/devices")["items"]}
+        rows = [{"node": "-", "role": "controller", "state": "running"}]
+        for name in self.lab.switches:
+            node = self.node(name)
+            lacking = [d for d in frr.DEVICE_DAEMONS if d not in frr.pids(node.path(frr.RUN))]
+            told = known.get(name, {})
+            words = [f"no {daemon}" for daemon in lacking] + ([] if self.agent(name) else ["no agent"])
+            words.append(str(told.get("state", "unknown")))
+            rows.append({"node": name, "role": "device", "state": ", ".join(words)})
+        rows += [{"node": name, "role": "router", "state": self._alive(name)} for name in self.lab.routers]
+        rows += [{"node": name, "role": "host", "state": self._alive(name)} for name in self.lab.hosts]
+        return rows
+
+    def _alive(self, name: str) -> str:
+        return "running" if any(self.state.running(role, name) for role in ("host", "responder")) else "gone"
+
+
+def _move_ports(old: Namespace, new: Namespace) -> None:
+    """Give a device's ports, wherever they are in the old namespaces, to the new ones. The other ends stay."""
+    places = ["", *(path.name for path in sorted(old.path("/run/netns").iterdir()))]
+    for place in places:
+        held = json.loads(old.run(["ip", "-json", "link", "show", "type", "veth"], place))
+        ports = [link["ifname"] for link in held if link["ifname"].startswith("swp")]
+        lines = [f"link set {p} down nomaster" for p in ports] + [f"link set {p} netns {new.net()}" for p in ports]
+        old.ip(lines, place)
+    old.ip([f"link set {wiring.MGMT_PORT} netns {new.net('mgmt')}"], "mgmt")
+
+
+def load(directory: Path) -> Fabric:
+    """The lab that runs in a directory. Raises LabError when there is none."""
+    state = State.load(directory)
+    if state is None:
+        raise LabError(f"there is no lab in {directory}; start one: underlace lab up DIR")
+    kept = json.loads((directory / INTENT_FILE).read_text())
+    intent = parse(kept["documents"], Path(kept["directory"]), kept["played"])
+    return Fabric(state, topology(intent), intent, kept["played"])
+
+
+def clear(directory: Path, *, running: bool = False) -> bool:
+    """Remove what a lab left in a directory; whether there was one. One that runs is removed only with `running`."""
+    state = State.load(directory)
+    if state is None:
+        return False
+    if not running and state.running(holder.ROLE) is not None:
+        raise LabError(f"a lab runs in {directory} already; bring it down first: underlace lab down")
+    state.end()
+    return True
+
+
+def missing() -> list[str]:
+    """What this machine lacks for a lab."""
+    found = [] if os.geteuid() == 0 else ["a lab makes namespaces and needs root"]
+    programs = ("ip", "nft", "nsenter", "vtysh", "openssl")
+    found += [f"the program {name} is missing" for name in programs if shutil.which(name) is None]
+    found += [f"FRR's {d} is missing" for d in frr.DEVICE_DAEMONS if not Path(frr.DAEMONS, d).exists()]
+    return found

@@ -1,0 +1,207 @@
+"""The flow matrix run for real: every host probes every address, all at once, and the right one must answer.
+
+A flow is checked by TCP and UDP; an allowed one also by the largest packet that its V-Nets carry, with DF, both ways.
+A forbidden one must stay unanswered: a refusal is an answer too. Beside them, the closed underlay (law 11): echo
+requests to every loopback and forged VXLAN into every V-Net reach nobody.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol
+
+from underlace.lab.expect import NOBODY, Flow, Matrix
+
+PROTOCOLS = ("tcp", "udp", "size")
+ANSWER_SECONDS = 3.0
+"""How long an answer that must come is waited for."""
+
+SILENCE_SECONDS = 1.0
+"""How long an address is watched that must not answer."""
+
+_UDP_TRIES = 3
+_WORKERS = 32
+
+Results = dict[str, str]
+
+
+class Hosts(Protocol):
+    """Asks the hosts of a lab to do something from where they are."""
+
+    def probe(self, host: str, probes: Sequence[dict[str, Any]]) -> Results: ...
+
+    def echo(self, host: str, targets: Sequence[str], seconds: float) -> list[str]: ...
+
+    def forge(self, host: str, packets: Sequence[dict[str, Any]]) -> None: ...
+
+    def intruders(self, host: str) -> list[str]: ...
+
+
+class Wrong(NamedTuple):
+    """A check that failed. expected, got: who answers; "" is nobody."""
+
+    source: str
+    address: str
+    protocol: str
+    expected: str
+    got: str
+
+
+class Verdict(NamedTuple):
+    flows: int
+    wrong: tuple[Wrong, ...]
+    undecided: int
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        return self.flows > 0 and not self.wrong
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "flows": self.flows,
+            "wrong": len(self.wrong),
+            "seconds": round(self.seconds, 2),
+            "simulated": True,
+            "undecided": self.undecided,
+            "failures": [w._asdict() for w in self.wrong],
+        }
+
+
+class Check(NamedTuple):
+    """One probe of a flow."""
+
+    flow: Flow
+    protocol: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.protocol}:{self.flow.address}"
+
+    def probe(self, allowed_seconds: float) -> dict[str, Any]:
+        flow = self.flow
+        silent = flow.answer == NOBODY
+        asked = {
+            "id": self.id,
+            "protocol": self.protocol,
+            "address": flow.address,
+            "timeout": SILENCE_SECONDS if silent else allowed_seconds,
+        }
+        if flow.bind:
+            asked["source"] = flow.bind
+        if self.protocol == "udp":
+            asked["tries"] = 1 if silent else _UDP_TRIES
+        if self.protocol == "size":
+            asked |= {"size": flow.size, "tries": _UDP_TRIES}
+        return asked
+
+
+def checks(flows: Collection[Flow]) -> list[Check]:
+    """Every probe of a matrix: full-size packets for allowed flows only."""
+    return [Check(f, p) for f in flows for p in PROTOCOLS if p != "size" or f.answer != NOBODY]
+
+
+def run(wanted: Sequence[Check], hosts: Hosts, seconds: float = ANSWER_SECONDS) -> list[Wrong]:
+    """Run checks from all hosts at once; what differs from what must hold."""
+    by_source: dict[str, list[Check]] = {}
+    for check in wanted:
+        by_source.setdefault(check.flow.source, []).append(check)
+
+    def ask(source: str) -> list[Wrong]:
+        results = hosts.probe(source, [c.probe(seconds) for c in by_source[source]])
+        return [
+            Wrong(source, c.flow.address, c.protocol, c.flow.answer, results.get(c.id, "!no result"))
+            for c in by_source[source]
+            if results.get(c.id) != c.flow.answer
+        ]
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return [wrong for found in pool.map(ask, by_source) for wrong in found]
+
+
+class Underlay(NamedTuple):
+    """What must be out of every host's reach: loopbacks of all devices, and VNIs by the VTEPs that carry them."""
+
+    loopbacks: tuple[str, ...] = ()
+    vnis: Mapping[str, tuple[int, ...]] = {}
+
+    def packets(self, source: str) -> list[dict[str, Any]]:
+        """Forged VXLAN from one host: into every V-Net, under the own address and under another VTEP's."""
+        found = []
+        for vtep, vnis in self.vnis.items():
+            other = next((v for v in self.vnis if v != vtep), "")
+            for vni in vnis:
+                text = f"{source} {vtep} {vni}"
+                found += [{"vtep": vtep, "vni": vni, "text": f"{text} {s}", "source": s} for s in ("", other)]
+        return found
+
+
+def closed(underlay: Underlay, sources: Sequence[str], hosts: Hosts) -> tuple[int, list[Wrong]]:
+    """Try to reach the underlay from every host. How many tries, and those that got somewhere."""
+    before = {host: len(hosts.intruders(host)) for host in sources}
+
+    def attack(source: str) -> list[Wrong]:
+        hosts.forge(source, underlay.packets(source))
+        answered = hosts.echo(source, underlay.loopbacks, SILENCE_SECONDS)
+        return [Wrong(source, address, "icmp", NOBODY, "underlay") for address in answered]
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        found = [wrong for wrongs in pool.map(attack, sources) for wrong in wrongs]
+    for host in sources:
+        for text in hosts.intruders(host)[before[host] :]:
+            source, vtep, vni, *_ = text.split(" ")
+            found.append(Wrong(source, vtep, f"vxlan {vni}", NOBODY, host))
+    tries = len(sources) * len(underlay.loopbacks) + sum(len(underlay.packets(s)) for s in sources)
+    return tries, found
+
+
+def verdict(matrix: Matrix, underlay: Underlay, hosts: Hosts) -> Verdict:
+    """Run the whole matrix once."""
+    began = time.monotonic()
+    wanted = checks(matrix.flows)
+    sources = sorted({f.source for f in matrix.flows})
+    with ThreadPoolExecutor(2) as pool:
+        attacks = pool.submit(closed, underlay, sources, hosts)
+        wrong = run(wanted, hosts)
+        tries, reached = attacks.result()
+    return Verdict(
+        len(wanted) + tries, tuple(sorted([*wrong, *reached])), len(matrix.undecided), time.monotonic() - began
+    )
+
+
+def converge(
+    matrix: Matrix, hosts: Hosts, limit: float, notice: Callable[[int, int], None] = lambda left, all_: None
+) -> list[Wrong]:
+    """Repeat the allowed flows that are not answered yet until all are, or `limit` seconds have passed."""
+    until = time.monotonic() + limit
+    wanted = [c for c in checks(matrix.flows) if c.flow.answer != NOBODY]
+    left = wanted
+    while left:
+        wrong = {(w.source, w.address, w.protocol): w for w in run(left, hosts, seconds=0.4)}
+        left = [c for c in left if (c.flow.source, c.flow.address, c.protocol) in wrong]
+        notice(len(left), len(wanted))
+        if left and time.monotonic() > until:
+            return list(wrong.values())
+    return []
+
+
+def table(matrix: Matrix, verdict: Verdict) -> list[str]:
+    """The matrix as text: a row per source, a column per address, who answers."""
+    bad = {(w.source, w.address) for w in verdict.wrong}
+    sources = sorted({f.source for f in matrix.flows})
+    cells = {(f.source, f.address): f.answer or "." for f in matrix.flows}
+    lines = []
+    for version, title in ((4, "IPv4"), (6, "IPv6")):
+        addresses = [a for a in dict.fromkeys(f.address for f in matrix.flows) if (":" in a) == (version == 6)]
+        width = max([len(a) for a in addresses] or [0])
+        lines += [title, " " * (width + 2) + " ".join(f"{s:>6}" for s in sources)]
+        for address in addresses:
+            row = [_cell(cells.get((s, address), "-"), (s, address) in bad) for s in sources]
+            lines.append(f"  {address:{width}}" + " ".join(f"{cell:>6}" for cell in row))
+    return lines
+
+
+def _cell(text: str, wrong: bool) -> str:
+    return f"!{text}" if wrong else text

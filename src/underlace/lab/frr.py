@@ -1,0 +1,95 @@
+"""FRR of a node: daemons started and stopped directly, with the boot files of the node's disk if it has any."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from underlace.lab.namespace import CommandFailed, Namespace
+from underlace.lab.state import start_time
+
+DAEMONS = "/usr/lib/frr"
+CONFIG = "/etc/frr"
+LOG = "/var/log/frr"
+RUN = "/run/frr"
+DEVICE_DAEMONS = ("zebra", "bgpd", "bfdd")
+"""In the order of start. zebra first: the others register with it."""
+
+NETLINK_BUFFER = "90000000"
+_END_SECONDS = 10.0
+
+
+def commands(root: Path, vrf_namespaces: bool, daemons: Sequence[str] = DEVICE_DAEMONS) -> Iterator[list[str]]:
+    """What starts the daemons, one after the other; each returns when its daemon is ready.
+
+    root: of the node's file system; boot files below it are read. vrf_namespaces: zebra takes every namespace in
+    /run/netns as a VRF.
+    """
+    for daemon in daemons:
+        argv = [f"{DAEMONS}/{daemon}", "-d", "-F", "datacenter", "--log", f"file:{LOG}/{daemon}.log"]
+        own = f"{CONFIG}/{daemon}.conf"
+        argv += ["-f", own if (root / own.lstrip("/")).exists() else "/dev/null"]
+        if daemon == "zebra":
+            argv += ["-s", NETLINK_BUFFER, *(["-n"] if vrf_namespaces else [])]
+        yield argv
+    if (root / CONFIG.lstrip("/") / "frr.conf").exists():
+        yield ["vtysh", "-b"]
+
+
+def start(node: Namespace, vrf_namespaces: bool, daemons: Sequence[str] = DEVICE_DAEMONS) -> None:
+    """Start the daemons of a node."""
+    shell = node.path(f"{CONFIG}/vtysh.conf")
+    if not shell.exists():
+        shell.write_text("no service integrated-vtysh-config\n")  # without the file vtysh warns in every answer
+    for argv in commands(node.path("/"), vrf_namespaces, daemons):
+        node.run(argv)
+
+
+def pids(run: Path) -> dict[str, int]:
+    """Running daemons by the pidfiles of a directory."""
+    found = {}
+    for path in sorted(run.glob("*.pid")):
+        try:
+            pid = int(path.read_text())
+        except (OSError, ValueError):
+            continue
+        if start_time(pid):
+            found[path.stem] = pid
+    return found
+
+
+def stop(run: Path, daemons: Sequence[str] = (), number: signal.Signals = signal.SIGTERM) -> None:
+    """End the daemons of a pidfile directory, all of them by default, and wait until they are gone."""
+    ending = {name: pid for name, pid in pids(run).items() if not daemons or name in daemons}
+    for pid in ending.values():
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+    until = time.monotonic() + _END_SECONDS
+    while left := [name for name, pid in ending.items() if start_time(pid)]:
+        if time.monotonic() > until:
+            raise TimeoutError(f"{', '.join(left)} of FRR does not end")
+        time.sleep(0.01)
+
+
+def vtysh(node: Namespace, *commands: str) -> str:
+    """What FRR answers. Raises CommandFailed for a `%` line: vtysh goes on after an error and exits 0."""
+    said = node.run(["vtysh", *(word for command in commands for word in ("-c", command))])
+    if refused := [line for line in said.splitlines() if line.startswith("%")]:
+        raise CommandFailed(f"{node.name}: vtysh {'; '.join(commands)}: {refused[0]}")
+    return said
+
+
+def restart() -> None:
+    """Restart FRR of the device that this process is inside of: what its agent runs as a last resort."""
+    stop(Path(RUN), number=signal.SIGKILL)
+    for argv in commands(Path("/"), vrf_namespaces=True):
+        subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    restart()

@@ -1,0 +1,201 @@
+"""What a lab consists of, from intent alone: devices, hosts, upstream routers, cables, out-of-band ports. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_interface
+from typing import Any, NamedTuple
+
+from underlace.lab.intent import Intent, PlayedRouter
+from underlace.model.ids import Ref, fabric, within
+from underlace.model.net import Interface
+
+HOST_MTU = 1_500
+"""Of a host's interface that belongs to no V-Net."""
+
+UNDERLAY_MTU = 9_216
+
+
+class Unbuildable(Exception):
+    """Intent that a lab cannot build, with the reason."""
+
+
+class End(NamedTuple):
+    """One end of a cable."""
+
+    node: str
+    port: str
+
+    def __str__(self) -> str:
+        return f"{self.port}@{self.node}"
+
+
+class Cable(NamedTuple):
+    a: End
+    b: End
+
+
+class Nic(NamedTuple):
+    """An interface of a host or of an upstream router, and the switch port at the other end of its cable."""
+
+    name: str
+    interfaces: tuple[Interface, ...]
+    port: End | None
+    mtu: int
+    gateways: tuple[str, ...] = ()
+
+
+class Session(NamedTuple):
+    """An upstream router's side of a bgp-peer."""
+
+    local_as: int
+    remote_as: int | None
+    neighbours: tuple[str, ...]
+    bfd: bool
+
+
+@dataclass(frozen=True)
+class Topology:
+    """switches: name -> number of front-panel ports; bfd: milliseconds between BFD packets."""
+
+    switches: Mapping[str, int]
+    hosts: Mapping[str, tuple[Nic, ...]]
+    routers: Mapping[str, tuple[Nic, ...]]
+    cables: tuple[Cable, ...]
+    sessions: Mapping[str, tuple[Session, ...]]
+    played: Mapping[str, PlayedRouter]
+    bfd: int
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return (*self.switches, *self.routers, *self.hosts)
+
+
+def bfd_interval(devices: int) -> int:
+    """Milliseconds between BFD packets: sessions of a large lab flap at the speed of a small one (hazards 13)."""
+    return 100 if devices <= 10 else 300 if devices <= 30 else 1_000
+
+
+def end(text: str) -> End:
+    """A port as intent writes it, `swp1@leaf1`."""
+    port, _, node = text.partition("@")
+    return End(node, port)
+
+
+class VNetPort(NamedTuple):
+    vnet: Ref
+    vlan: int | None
+
+
+def vnet_ports(intent: Intent) -> dict[End, list[VNetPort]]:
+    """The V-Nets of each switch port."""
+    members: dict[End, list[VNetPort]] = {}
+    for ref, spec in intent.of("vnet"):
+        for member in spec.ports:
+            members.setdefault(end(str(member.port)), []).append(VNetPort(ref, member.vlan))
+    return members
+
+
+def attached(members: Mapping[End, list[VNetPort]], port: End | None) -> Ref | None:
+    """The V-Net that a host on this port is in without a tag, if any."""
+    found = [m.vnet for m in members.get(port, []) if m.vlan is None] if port is not None else []
+    return found[0] if found else None
+
+
+def _peers(intent: Intent) -> Iterator[tuple[Ref, End]]:
+    for ref, spec in intent.of("link"):
+        yield ref, end(str(spec.a))
+        yield ref, end(str(spec.b))
+
+
+def _other_ends(intent: Intent) -> dict[End, End]:
+    others: dict[End, End] = {}
+    for _, spec in intent.of("link"):
+        a, b = end(str(spec.a)), end(str(spec.b))
+        others[a], others[b] = b, a
+    return others
+
+
+def _gateways(intent: Intent, vnet: Ref | None, interfaces: tuple[Interface, ...]) -> tuple[str, ...]:
+    """Default gateways of a host: the V-Net's gateway in the network of one of its addresses, one per family."""
+    chosen: dict[int, str] = {}
+    if vnet is not None:
+        for text in intent.specs[vnet].gateways:
+            gateway = ip_interface(str(text))
+            if any(i.ip in gateway.network for i in interfaces):
+                chosen.setdefault(gateway.version, str(gateway.ip))
+    return tuple(chosen.values())
+
+
+def _nics(intent: Intent, server: str, spec: Any, others: Mapping[End, End]) -> tuple[Nic, ...]:
+    members = vnet_ports(intent)
+    nics, routed = [], set()
+    for nic in spec.nics:
+        port = others.get(End(server, nic.name))
+        interfaces = tuple(ip_interface(str(a)) for a in nic.addresses)
+        if spec.role == "router":
+            nics.append(Nic(nic.name, interfaces, port, UNDERLAY_MTU))
+            continue
+        vnet = attached(members, port)
+        mtu = intent.specs[vnet].mtu if vnet is not None else HOST_MTU
+        gateways = tuple(g for g in _gateways(intent, vnet, interfaces) if (":" in g) not in routed)
+        routed |= {":" in g for g in gateways}
+        nics.append(Nic(nic.name, interfaces, port, mtu, gateways))
+    return tuple(nics)
+
+
+def _sessions(intent: Intent, nics: tuple[Nic, ...]) -> tuple[Session, ...]:
+    """What an upstream router needs to say to the leaf, from the bgp-peer on the leaf's port."""
+    found = []
+    for ref, spec in intent.of("bgp-peer"):
+        port = end(str(spec.port))
+        if not any(nic.port == port for nic in nics):
+            continue
+        vpc = within("vpc", str(spec.vpc), ref.tenant)
+        found.append(
+            Session(
+                spec.remote_asn,
+                shown_as(intent, port.node, vpc),
+                tuple(str(ip_interface(str(a)).ip) for a in spec.local_addresses),
+                spec.bfd,
+            )
+        )
+    return tuple(found)
+
+
+def shown_as(intent: Intent, device: str, vpc: Ref) -> int | None:
+    """The AS that the fabric shows to an outside router: the site's public one; None when it is allocated."""
+    switch = intent.specs.get(fabric("switch", device))
+    site = intent.specs.get(fabric("site", str(switch.site))) if switch is not None else None
+    return site.public_asn if site is not None else None
+
+
+def topology(intent: Intent) -> Topology:
+    """The lab of an intent. Raises Unbuildable."""
+    switches = {ref.name: spec for ref, spec in intent.of("switch")}
+    servers = {ref.name: spec for ref, spec in intent.of("server")}
+    devices = {name: spec.ports for name, spec in switches.items() if spec.role != "oob"}
+    if not devices:
+        raise Unbuildable(f"{intent.directory} declares no switch: there is nothing to build")
+    oob = switches.keys() - devices.keys()
+    cables = []
+    for ref, spec in intent.of("link"):
+        a, b = end(str(spec.a)), end(str(spec.b))
+        for side in (a, b):
+            if side.node not in switches and side.node not in servers:
+                raise Unbuildable(f"{ref}: {side} is no port of a known node")
+        if not {a.node, b.node} & oob:
+            cables.append(Cable(a, b))
+    others = _other_ends(intent)
+    nics = {name: _nics(intent, name, spec, others) for name, spec in servers.items()}
+    routers = {name: nics[name] for name, spec in servers.items() if spec.role == "router"}
+    return Topology(
+        switches=devices,
+        hosts={name: found for name, found in nics.items() if name not in routers},
+        routers=routers,
+        cables=tuple(cables),
+        sessions={name: _sessions(intent, found) for name, found in routers.items()},
+        played={name: intent.routers.get(name, PlayedRouter()) for name in routers},
+        bfd=bfd_interval(len(devices)),
+    )

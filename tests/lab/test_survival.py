@@ -1,0 +1,179 @@
+"""The network outlives the controller, agents and devices that come and go (law 5)."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from support.fabric import CONVERGENCE_SECONDS, Pinger, apply, converged, daemons, judged, poll, settled
+from underlace.lab import agents, control, flows, frr
+from underlace.lab.expect import matrix
+from underlace.lab.fabric import Fabric
+from underlace.lab.state import start_time
+
+
+def places(fabric: Fabric, device: str) -> list[str]:
+    return ["", *sorted(path.name for path in fabric.node(device).path("/run/netns").iterdir())]
+
+
+@contextmanager
+def watched(fabric: Fabric) -> Iterator[dict[str, str]]:
+    """What rtnetlink says of links, addresses and routes in every namespace of every device meanwhile."""
+    monitors: dict[str, subprocess.Popen[str]] = {}
+    heard: dict[str, str] = {}
+    for device in fabric.lab.switches:
+        for place in places(fabric, device):
+            node = fabric.node(device)
+            argv = node.command(["ip", "monitor", "link", "address", "route", "rule", "nexthop"], place)
+            monitors[f"{device}/{place}"] = subprocess.Popen(
+                argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=node.environment()
+            )
+    try:
+        yield heard
+    finally:
+        for where, monitor in monitors.items():
+            monitor.terminate()
+            heard[where] = monitor.communicate(timeout=10)[0]
+
+
+def configurations(fabric: Fabric) -> dict[str, str]:
+    """FRR's configuration and the firewall of every device, without counters."""
+    found = {}
+    for device in fabric.lab.switches:
+        node = fabric.node(device)
+        found[f"{device} frr"] = frr.vtysh(node, "show running-config")
+        for place in places(fabric, device):
+            found[f"{device}/{place} nft"] = node.run(["nft", "--stateless", "list", "ruleset"], place)
+    return found
+
+
+def last_seen(fabric: Fabric) -> dict[str, str]:
+    return {d["name"]: d["last_seen"] or "" for d in fabric.api.get("/v1/devices")["items"]}
+
+
+def test_a_killed_controller_is_not_noticed_on_the_wire(fabric: Fabric) -> None:
+    settled(fabric)
+    before, seen = configurations(fabric), last_seen(fabric)
+    pingers = [
+        Pinger(fabric, "r1", "10.9.2.12"),
+        Pinger(fabric, "b1", "2001:db8:1:2::13"),
+        Pinger(fabric, "d1", "198.51.100.1"),
+    ]
+    with watched(fabric) as heard:
+        control.stop(fabric.state, signal.SIGKILL)
+        assert flows.run(flows.checks(matrix(fabric.intent).flows), fabric) == []
+        fabric.start_controller()
+        poll("every agent to report again", lambda: all(last_seen(fabric)[d] > at for d, at in seen.items()), 120)
+        settled(fabric)
+    assert {p.what: p.lost() for p in pingers} == {p.what: 0 for p in pingers}
+    assert {where: text for where, text in heard.items() if text} == {}
+    assert configurations(fabric) == before
+    assert judged(fabric).good
+
+
+def test_a_device_rebuilt_without_the_controller_comes_back_from_its_cache(fabric: Fabric) -> None:
+    settled(fabric)
+    control.stop(fabric.state, signal.SIGKILL)
+    wanted = matrix(fabric.intent)
+    try:
+        fabric.rebuild("leaf2")
+        left = flows.converge(wanted, fabric, CONVERGENCE_SECONDS)
+        assert left == []
+        assert flows.run(flows.checks(wanted.flows), fabric) == []
+    finally:
+        fabric.start_controller()
+    settled(fabric, 120)
+    assert judged(fabric).good
+
+
+def test_an_agent_that_was_executed_reports_as_the_forked_ones_do(fabric: Fabric) -> None:
+    settled(fabric)
+    told = fabric.api.get("/v1/devices/leaf3")
+    node = fabric.node("leaf3")
+    config = agents.config_path(fabric.state.directory, "leaf3")
+    fabric.stop_agents(["leaf3"])
+    with open(agents.log_path(fabric.state.directory, "leaf3"), "ab") as log:
+        argv = node.command([sys.executable, "-m", "underlace.agent", str(config)])
+        process = subprocess.Popen(argv, stdout=log, stderr=log, env=node.environment())
+    try:
+        poll("the executed agent to report", lambda: last_seen(fabric)["leaf3"] > told["last_seen"], 90)
+        again = fabric.api.get("/v1/devices/leaf3")
+        moving = {"last_seen"}
+        assert {k: v for k, v in again.items() if k not in moving} == {
+            k: v for k, v in told.items() if k not in moving
+        }
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+        fabric.start_agents(["leaf3"])
+
+
+def change(number: int) -> list[dict[str, Any]]:
+    """A VPC with a routed V-Net on two leaves."""
+    tenant, name = "acme", f"killed{number}"
+    prefix = f"10.{100 + number}.1"
+    return [
+        {"kind": "vpc", "tenant": tenant, "name": name, "spec": {}},
+        {"kind": "allocation", "tenant": tenant, "name": name, "spec": {"prefix": f"{prefix}.0/24", "vpc": name}},
+        {"kind": "subnet", "tenant": tenant, "name": name, "spec": {"prefix": f"{prefix}.0/24", "vpc": name}},
+        {
+            "kind": "vnet",
+            "tenant": tenant,
+            "name": name,
+            "spec": {
+                "vpc": name,
+                "gateways": [f"{prefix}.1/24"],
+                "ports": [{"port": "swp15@leaf1"}, {"port": "swp15@leaf3"}],
+            },
+        },
+        {"kind": "vpc-peering", "tenant": tenant, "name": name, "spec": {"a": {"vpc": "red"}, "b": {"vpc": name}}},
+    ]
+
+
+def test_an_agent_killed_during_an_apply_converges(fabric: Fabric) -> None:
+    """Moments spread over the whole apply, forwards (create) and backwards (delete)."""
+    dice = random.Random(5)
+    for number in range(6):
+        documents = change(number)
+        removal = [{k: d[k] for k in ("kind", "tenant", "name")} for d in reversed(documents)]
+        for put, delete in ((documents, []), ([], removal)):
+            fabric.api.apply(put, delete)
+            moment = time.monotonic() + 0.1 + dice.random() * 1.4
+            poll("the chosen moment", lambda moment=moment: time.monotonic() >= moment, pause=0.005)  # type: ignore[misc]
+            fabric.stop_agents(["leaf1"], signal.SIGKILL)
+            fabric.start_agents(["leaf1"])
+            settled(fabric, 120)
+    converged(fabric)
+    assert judged(fabric).good
+    assert not [p for p in places(fabric, "leaf1") if p not in places(fabric, "leaf2")], "a VRF was left behind"
+
+
+def test_a_killed_daemon_is_not_the_end(fabric: Fabric) -> None:
+    """bgpd dies: whoever minds the device restarts FRR, the agent puts back what it should hold."""
+    node = fabric.node("leaf2")
+    frr.stop(node.path(frr.RUN), number=signal.SIGKILL)
+    frr.start(node, vrf_namespaces=True)
+    assert set(daemons(fabric, "leaf2")) >= set(frr.DEVICE_DAEMONS)
+    converged(fabric)
+    settled(fabric)
+    assert judged(fabric).good
+
+
+def test_an_agent_s_end_leaves_the_device_alone(fabric: Fabric) -> None:
+    settled(fabric)
+    before = configurations(fabric)
+    pinger = Pinger(fabric, "r1", "10.1.2.13")
+    pids = {d: fabric.agent(d) for d in fabric.lab.switches}
+    fabric.stop_agents(fabric.lab.switches, signal.SIGKILL)
+    assert [d for d, pid in pids.items() if start_time(pid)] == []
+    assert configurations(fabric) == before
+    fabric.start_agents(fabric.lab.switches)
+    settled(fabric)
+    assert pinger.lost() == 0
+    apply(fabric)

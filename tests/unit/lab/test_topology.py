@@ -1,0 +1,74 @@
+"""What a lab consists of, from intent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from underlace.lab import intent
+from underlace.lab.topology import Cable, End, Unbuildable, bfd_interval, topology
+
+QUICKSTART = Path(__file__).resolve().parents[3] / "examples" / "quickstart"
+
+
+def documents(*extra: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"kind": "site", "name": "dc", "spec": {}},
+        {"kind": "switch", "name": "leaf1", "spec": {"site": "dc", "role": "leaf", "ports": 4}},
+        *extra,
+    ]
+
+
+@pytest.mark.parametrize(("devices", "interval"), [(1, 100), (10, 100), (11, 300), (30, 300), (31, 1000), (64, 1000)])
+def test_bfd_timers_grow_with_the_lab(devices: int, interval: int) -> None:
+    assert bfd_interval(devices) == interval
+
+
+def test_the_quickstart_has_its_nodes_and_cables() -> None:
+    found = topology(intent.read(QUICKSTART))
+    assert set(found.switches) == {"spine1", "spine2", "leaf1", "leaf2", "leaf3"}, (
+        "the out-of-band switch is no device"
+    )
+    assert len(found.hosts) == 10
+    assert set(found.routers) == {"isp1", "isp2"}
+    assert len(found.cables) == 20, "fabric 6, routers 2, hosts 12; management cables are the lab's own"
+    assert Cable(End("r1", "eth1"), End("leaf1", "swp5")) in found.cables
+
+
+def test_a_host_has_the_gateways_and_the_mtu_of_its_v_net() -> None:
+    found = topology(intent.read(QUICKSTART))
+    (nic,) = found.hosts["r3"]
+    assert nic.gateways == ("10.1.2.1", "2001:db8:1:2::1")
+    assert nic.mtu == 9_000
+    heartbeat = found.hosts["b2"][1]
+    assert heartbeat.gateways == ()
+
+
+def test_an_upstream_router_expects_the_site_s_public_as() -> None:
+    (session,) = topology(intent.read(QUICKSTART)).sessions["isp1"]
+    assert (session.local_as, session.remote_as, session.bfd) == (64_496, 64_500, True)
+    assert session.neighbours == ("192.0.2.0", "2001:db8:ffff::")
+
+
+def test_intent_without_a_switch_is_no_lab() -> None:
+    with pytest.raises(Unbuildable, match="declares no switch"):
+        topology(intent.parse([{"kind": "site", "name": "dc", "spec": {}}], Path("x")))
+
+
+def test_a_cable_to_an_unknown_node_is_refused() -> None:
+    cable = {"kind": "link", "name": "c", "spec": {"a": "swp1@leaf1", "b": "eth1@gone"}}
+    with pytest.raises(Unbuildable, match="eth1@gone is no port of a known node"):
+        topology(intent.parse(documents(cable), Path("x")))
+
+
+def test_unreadable_intent_names_every_fault() -> None:
+    faulty = [
+        {"kind": "switch", "name": "leaf1", "spec": {"site": "dc", "role": "leaf", "ports": 4, "colour": "red"}},
+        {"kind": "vlan", "name": "v", "spec": {}},
+    ]
+    with pytest.raises(intent.IntentUnreadable) as told:
+        intent.parse(faulty, Path("x"), {"routers": {"isp1": {"addresses": ["nonsense"]}}})
+    for word in ("colour", "vlan/-/v", "nonsense"):
+        assert word in str(told.value)
