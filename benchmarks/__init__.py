@@ -1,0 +1,1 @@
+"""Figures of design §10, each beside its comparison: `make bench`."""

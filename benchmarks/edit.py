@@ -1,0 +1,80 @@
+"""One V-Net over all leaves, in a store that holds the neutral fabric: `python -m benchmarks.edit LEAVES [RUNS]`.
+
+Measured are the use cases themselves: a plan with every device's native diff, then the apply, which returns when the
+revision is on disk. Creating and deleting take turns; only the creating is counted.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from time import perf_counter, process_time
+
+from benchmarks.device_os import TaggedLinux
+from benchmarks.fabric import TENANT, documents, spare_port, tenant_document
+from benchmarks.topology import Topology
+from underlace.access import CONTROLLER
+from underlace.controller.controller import Controller
+from underlace.controller.document import Document, Request
+from underlace.model import document as written
+from underlace.model.ids import Ref
+from underlace.store.store import Store
+
+VNET = Ref("vnet", TENANT, "everywhere")
+
+
+def request(*found: written.Document) -> Request:
+    return Request(tuple(Document(Ref(d.kind, d.tenant, d.name), d.spec, d.labels) for d in found))
+
+
+def everywhere(t: Topology) -> Request:
+    ports = [{"port": spare_port(t, leaf)} for leaf in range(1, t.leaves + 1)]
+    gateways = ["10.99.0.1/24", "2001:db8:99::1/64"]
+    return request(tenant_document("vnet", VNET.name, {"vpc": "vpc1", "gateways": gateways, "ports": ports}))
+
+
+def subnets() -> Request:
+    found = []
+    for family, prefix in (("v4", "10.99.0.0/24"), ("v6", "2001:db8:99::/64")):
+        spec = {"prefix": prefix, "vpc": "vpc1"}
+        found += [tenant_document(kind, f"everywhere-{family}", spec) for kind in ("allocation", "subnet")]
+    return request(*found)
+
+
+def measure(t: Topology, runs: int, directory: Path) -> dict[str, object]:
+    store = Store.open(directory / "store.sqlite")
+    controller = Controller(store, {"linux": TaggedLinux()})
+    begin = process_time()
+    controller.apply(CONTROLLER, request(*documents(t)))
+    fill = process_time() - begin
+    controller.apply(CONTROLLER, subnets())
+    change = everywhere(t)
+    cpu, wall, planned = [], [], []
+    for _ in range(runs):
+        started, begin = perf_counter(), process_time()
+        plan = controller.plan(CONTROLLER, change)
+        planned.append(process_time() - begin)
+        controller.apply(CONTROLLER, change)
+        cpu.append(process_time() - begin)
+        wall.append(perf_counter() - started)
+        controller.apply(CONTROLLER, Request(delete=(VNET,)))
+    store.close()
+    return {
+        "runs": runs,
+        "cpu_median": median(cpu),
+        "wall_median": median(wall),
+        "plan_cpu_median": median(planned),
+        "fill_cpu": fill,
+        "devices": len(plan.devices),
+        "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        runs = int(sys.argv[2]) if len(sys.argv) > 2 else 11
+        print(json.dumps(measure(Topology.scaled(int(sys.argv[1])), runs, Path(temporary))))

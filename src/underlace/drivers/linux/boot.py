@@ -1,0 +1,56 @@
+"""Boot files: what FRR starts from. Written only for confirmed state, each file at once or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from underlace.drivers.linux.native import Item
+from underlace.drivers.linux.text import frr_text
+
+_HEAD = "! written by underlace: changes here are lost\n"
+VTYSH = "no service integrated-vtysh-config\n"
+
+
+def files(items: Iterable[Item]) -> dict[str, str]:
+    """Contents by name of the file: each daemon has its own."""
+    parts: dict[str, list[str]] = {"zebra": [], "bgpd": [], "bfdd": []}
+    current = "bgpd"
+    for line in frr_text(items):
+        if not line.startswith(" "):
+            current = _daemon(line, current)
+        if line.lstrip().startswith("rd "):
+            # FRR 8.4 ignores an RD that equals the automatic one of the moment; no RD of ours has the number 0.
+            parts[current].append(f"{line.rpartition(':')[0]}:0")
+        parts[current].append(line)
+    found = {f"{name}.conf": _HEAD + "".join(f"{line}\n" for line in lines) for name, lines in parts.items()}
+    return found | {"vtysh.conf": VTYSH}
+
+
+def _daemon(line: str, current: str) -> str:
+    if line.startswith("exit"):
+        return current
+    return "zebra" if line.startswith("vrf ") else "bfdd" if line == "bfd" else "bgpd"
+
+
+def write(directory: Path, contents: dict[str, str], owner: str = "frr") -> None:
+    """Replace what differs; a power cut leaves the old file or the new one. Raises OSError."""
+    for name, text in sorted(contents.items()):
+        path = directory / name
+        if path.exists() and path.read_text() == text:
+            continue
+        new = directory / f".{name}.new"
+        with open(new, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(new, 0o640)
+        shutil.chown(new, owner, owner)
+        os.replace(new, path)
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

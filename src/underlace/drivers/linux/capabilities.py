@@ -1,0 +1,26 @@
+"""What FRR on Linux can do, by version of FRR."""
+
+from __future__ import annotations
+
+from underlace.model.capability import Capabilities
+
+OLDEST = "8.4"
+
+
+def capabilities(version: str = "") -> Capabilities:
+    """version: of FRR, as the device says it."""
+    major = int((version or OLDEST).partition(".")[0])
+    return Capabilities(
+        os="linux",
+        version=version or OLDEST,
+        max_vrfs=1_000,
+        max_underlay_mtu=9_216,
+        tagged_ports=False,
+        closed_underlay=True,
+        vrf_maximum_paths=16 if major >= 10 else 1,
+        why={
+            "tagged_ports": "this driver makes no 802.1Q members; connect the port as an access port",
+            "vrf_maximum_paths": "FRR below 10 loses the router MAC of the next hop that remains (FRR issue 14108)",
+            "max_vrfs": "each VRF is a network namespace, and FRR sees them more slowly the more there are",
+        },
+    )

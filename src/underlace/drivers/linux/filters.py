@@ -1,0 +1,197 @@
+"""The nftables tables of a device: the closed underlay (law 11), and what protects the device itself.
+
+    port, ingress   underlace_<port>   first of all hooks: nothing from outside reaches an underlay address;
+                                       a port without a use passes nothing at all
+    main netns      underlace          BGP and BFD from link-local, VXLAN from known VTEPs, both on underlay ports;
+                                       forwarded is only what goes from an underlay port to an underlay port
+    VRF netns       underlace          declared BGP neighbours, ND, some ICMP; peerings pass their prefixes only
+
+There is no connection tracking: a spine would track every tunnel that it forwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from underlace.drivers.linux import names
+from underlace.drivers.linux.native import NftTable
+from underlace.drivers.linux.normalise import by_family, collapsed, is_address
+from underlace.model.device import BgpNeighbor, Leak, Protection
+
+Sets = tuple[tuple[str, frozenset[str]], ...]
+
+_ND = "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }"
+_ERRORS = "destination-unreachable, time-exceeded, parameter-problem"
+_VTEP_RULE = "  iifname @underlay_ports ip saddr @vteps udp dport 4789 accept"
+CLOSED_RULE = "  counter drop"
+
+
+def _icmp(rate: int) -> list[str]:
+    discovery = [f"  {_ND} ip6 hoplimit 255 accept"]
+    if rate <= 0:
+        return discovery
+    limit = f"limit rate {rate}/second burst {rate} packets accept"
+    return [
+        *discovery,
+        f"  icmpv6 type {{ echo-request, packet-too-big, {_ERRORS} }} {limit}",
+        f"  icmp type {{ echo-request, {_ERRORS} }} {limit}",
+    ]
+
+
+def _sessions(source: str) -> list[str]:
+    """Both directions of BGP, without tracking: replies to our own connections, and BFD (RFC 5881: TTL 255)."""
+    hops = "ip6 hoplimit" if "ip6 saddr" in source else "ip ttl"
+    return [
+        f"  {source} tcp dport 179 accept",
+        f"  {source} tcp sport 179 tcp flags & (syn | ack) != syn accept",
+        f"  {source} udp dport {{ 3784, 3785, 4784 }} {hops} 255 accept",
+    ]
+
+
+def guard(netns: str, port: str, underlay: Iterable[str], used: bool) -> NftTable:
+    """What stands behind a port that is not underlay, before anything else sees a packet."""
+    hook = f'  type filter hook ingress device "{port}" priority -500; policy accept;'
+    if not used:
+        chain = (" chain ingress {", hook, CLOSED_RULE, " }")
+        return NftTable(netns, "netdev", names.guard(port), chain)
+    skeleton = (
+        " set underlay4 { type ipv4_addr; flags interval; }",
+        " set underlay6 { type ipv6_addr; flags interval; }",
+        " chain ingress {",
+        hook,
+        f"  ip daddr @underlay4 udp dport {names.VXLAN_PORT} counter drop",
+        f"  ip6 daddr @underlay6 udp dport {names.VXLAN_PORT} counter drop",
+        "  ip daddr @underlay4 counter drop",
+        "  ip6 daddr @underlay6 counter drop",
+        " }",
+    )
+    return NftTable(netns, "netdev", names.guard(port), skeleton, _prefix_sets("underlay", underlay))
+
+
+def main_table(protection: Protection, vtep: bool, ports: Iterable[str]) -> NftTable:
+    """Input and forwarding of the underlay's namespace."""
+    fabric = "iifname @underlay_ports ip6 saddr fe80::/10"
+    skeleton = (
+        " set underlay_ports { type ifname; }",
+        " set vteps { type ipv4_addr; }",
+        " set underlay4 { type ipv4_addr; flags interval; }",
+        " set underlay6 { type ipv6_addr; flags interval; }",
+        " chain input {",
+        "  type filter hook input priority filter; policy drop;",
+        '  iifname "lo" accept',
+        *_sessions(fabric),
+        *([_VTEP_RULE] if vtep else []),
+        *_icmp(protection.icmp_rate or 0),
+        "  counter drop",
+        " }",
+        " chain forward {",
+        "  type filter hook forward priority filter; policy drop;",
+        "  iifname @underlay_ports oifname @underlay_ports accept",
+        "  ip daddr @underlay4 counter drop",
+        "  ip6 daddr @underlay6 counter drop",
+        "  counter drop",
+        " }",
+    )
+    sets: Sets = (
+        ("underlay_ports", frozenset(f'"{port}"' for port in ports)),
+        ("vteps", protection.vteps),
+        *_prefix_sets("underlay", protection.underlay),
+    )
+    return NftTable(names.MAIN, "inet", names.TABLE, skeleton, tuple(sorted(sets)))
+
+
+def vrf_table(vrf: str, rate: int, neighbors: Iterable[BgpNeighbor], leaks: Iterable[tuple[Leak, Leak]]) -> NftTable:
+    """Input of a VRF's namespace, and what may cross its peerings: (ours to them, theirs to us)."""
+    skeleton = (
+        " set neighbors4 { type ipv4_addr; }",
+        " set neighbors6 { type ipv6_addr; }",
+        " set port_neighbors4 { type ifname . ipv4_addr; }",
+        " set port_neighbors6 { type ifname . ipv6_addr; }",
+        " set unnumbered { type ifname; }",
+        *(
+            f" set {side}{v} {{ type ifname . ipv{v}_addr; flags interval; }}"
+            for side in ("local", "remote")
+            for v in (4, 6)
+        ),
+        " chain input {",
+        "  type filter hook input priority filter; policy drop;",
+        '  iifname "lo" accept',
+        *_icmp(rate),
+        *_sessions("iifname . ip saddr @port_neighbors4"),
+        *_sessions("iifname . ip6 saddr @port_neighbors6"),
+        *_sessions("ip saddr @neighbors4"),
+        *_sessions("ip6 saddr @neighbors6"),
+        *_sessions("iifname @unnumbered ip6 saddr fe80::/10"),
+        "  counter drop",
+        " }",
+        " chain forward {",
+        "  type filter hook forward priority filter; policy accept;",
+        '  iifname "pr*" jump arriving',
+        '  oifname "pr*" jump leaving',
+        " }",
+        " chain arriving {",
+        "  iifname . ip saddr @remote4 iifname . ip daddr @local4 return",
+        "  iifname . ip6 saddr @remote6 iifname . ip6 daddr @local6 return",
+        "  counter drop",
+        " }",
+        " chain leaving {",
+        "  oifname . ip daddr @remote4 oifname . ip saddr @local4 return",
+        "  oifname . ip6 daddr @remote6 oifname . ip6 saddr @local6 return",
+        "  counter drop",
+        " }",
+    )
+    sets = dict(_neighbor_sets(neighbors)) | dict(_leak_sets(leaks))
+    return NftTable(vrf, "inet", names.TABLE, skeleton, tuple(sorted(sets.items())))
+
+
+def _neighbor_sets(neighbors: Iterable[BgpNeighbor]) -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {
+        name: set() for name in ("neighbors4", "neighbors6", "port_neighbors4", "port_neighbors6", "unnumbered")
+    }
+    for one in neighbors:
+        if not is_address(one.peer):
+            found["unnumbered"].add(f'"{one.peer}"')
+            continue
+        family = 6 if ":" in one.peer else 4
+        if one.port is None:
+            found[f"neighbors{family}"].add(one.peer)
+        else:
+            found[f"port_neighbors{family}"].add(f'"{one.port}" . {one.peer}')
+    return {name: frozenset(elements) for name, elements in found.items()}
+
+
+def _leak_sets(leaks: Iterable[tuple[Leak, Leak]]) -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {f"{side}{v}": set() for side in ("local", "remote") for v in (4, 6)}
+    for ours, theirs in leaks:
+        link = names.pair(ours.number or 0)
+        for side, prefixes in (("remote", ours.prefixes), ("local", theirs.prefixes)):
+            for version, members in by_family(collapsed(prefixes)).items():
+                found[f"{side}{version}"] |= {f'"{link}" . {element(prefix)}' for prefix in members}
+    return {name: frozenset(elements) for name, elements in found.items()}
+
+
+def _prefix_sets(name: str, prefixes: Iterable[str]) -> Sets:
+    return tuple(
+        (f"{name}{version}", frozenset(element(p) for p in members))
+        for version, members in by_family(prefixes).items()
+    )
+
+
+def element(prefix: str) -> str:
+    """A prefix as nft lists it: that of a single address without its length."""
+    address, _, length = prefix.partition("/")
+    return address if length == ("128" if ":" in address else "32") else prefix
+
+
+def takes_vxlan(table: NftTable) -> bool:
+    """Whether a main table lets tunnels in: the device is a VTEP."""
+    return _VTEP_RULE in table.skeleton
+
+
+def icmp_rate(table: NftTable) -> int:
+    """The ICMP limit in a table of the input policy, 0 when it has none."""
+    for line in table.skeleton:
+        before, limit, rest = line.partition(" limit rate ")
+        if limit and "icmp type" in before:
+            return int(rest.partition("/")[0])
+    return 0

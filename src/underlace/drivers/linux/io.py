@@ -1,0 +1,134 @@
+"""The door to a Linux device: reads actual state, carries out changes. With what it calls, the driver's only I/O.
+
+A door belongs to the thread that uses it: namespaces are entered by that thread, and left again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+from underlace.drivers.linux import boot, config, kernel, names, programs, rules
+from underlace.drivers.linux.execute import Executor
+from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link, read_settings
+from underlace.drivers.linux.native import Item, Netns, Settings
+from underlace.drivers.linux.render import FORWARDING, NETNS_SETTINGS
+from underlace.drivers.protocol import Failure, Items
+from underlace.model.change import Change, Key, Keyed
+
+_PROFILE = "frr defaults datacenter"
+_VERSION = re.compile(r"FRRouting (\d+(?:\.\d+)*)")
+
+
+class LinuxDoor:
+    """main_netns: path of the underlay's namespace, None for that of the calling thread. frr_dir: FRR's boot files.
+
+    run_dir: FRR's run directory; namespaces and the memory of loaded rules live below it, as long as the system runs.
+    """
+
+    def __init__(
+        self,
+        main_netns: str | None = None,
+        frr_dir: str = "/etc/frr",
+        run_dir: str = "/run/frr",
+        netns_dir: str = "/run/netns",
+    ) -> None:
+        self._frr = Path(frr_dir)
+        self._namespaces = Namespaces(main_netns, Path(run_dir, "netns"), Path(netns_dir))
+        self._memory = rules.Memory(Path(run_dir, "underlace-rules.json"))
+        self._executor = Executor(self._namespaces, self._memory)
+
+    def version(self) -> str:
+        """FRR's version."""
+        match = _VERSION.search(programs.show("show version"))
+        if match is None:
+            raise programs.Silence("vtysh does not say which version of FRR runs")
+        return match[1]
+
+    def read(self, scope: Collection[Key] | None = None) -> Items:
+        """Owned state; with a scope, whole namespaces and FRR as a whole where it names anything of them."""
+        vrfs = self._namespaces.vrfs()
+        wanted = None if scope is None else _places(scope)
+        found: list[Item] = []
+        ends: list[kernel.PairEnd] = []
+        routed: list[tuple[str, list[kernel.RouteInfo]]] = []
+        for netns in (names.MAIN, *vrfs):
+            if wanted is None or netns in wanted:
+                with suppress(NoNamespace), self._namespaces.inside(netns):
+                    self._read_netns(netns, found, ends, routed)
+        if wanted is None or "frr" in {key[0] for key in scope or ()}:
+            found += self._read_frr(vrfs)
+        found += _peerings(ends, routed)
+        return {item.key: item for item in found}
+
+    def _read_netns(
+        self,
+        netns: str,
+        found: list[Item],
+        ends: list[kernel.PairEnd],
+        routed: list[tuple[str, list[kernel.RouteInfo]]],
+    ) -> None:
+        """Everything of the namespace that the thread is in."""
+        seen = kernel.decode_links(programs.ask("ip", "-json", "-details", "address", "show"))
+        settings = read_settings("", NETNS_SETTINGS)
+        if netns != names.MAIN or dict(settings)[FORWARDING[0]] == "1":
+            found.append(Netns(netns, settings, kernel.loopback_up(seen)))
+        found += kernel.links(netns, seen, _settings_of)
+        found += self._read_tables(netns)
+        here = list(kernel.pair_ends(netns, seen))
+        if here:
+            ends += here
+            for family, everywhere in (("-4", "0.0.0.0/0"), ("-6", "::/0")):
+                said = programs.ask("ip", "-json", family, "route", "show", "proto", names.ROUTE_PROTOCOL)
+                routed.append((netns, kernel.decode_routes(said, everywhere)))
+
+    def _read_tables(self, netns: str) -> Iterator[Item]:
+        for listing in rules.listings(programs.ask("nft", "-s", "list", "ruleset")):
+            yield self._memory.table(netns, listing)
+
+    def _read_frr(self, vrfs: Collection[str]) -> Iterator[Item]:
+        running = programs.show("show running-config")
+        if _PROFILE not in running.splitlines():
+            raise programs.Silence("FRR must be started with `-F datacenter`")
+        return config.items(running, vrfs)
+
+    def run(self, plan: Sequence[Change[Keyed]]) -> list[Failure]:
+        """Carry out a plan; stops at the first refusal."""
+        try:
+            self._executor.run(cast("Sequence[Change[Item]]", plan))
+        except programs.Refusal as refusal:
+            return [Failure(refusal.command.key, refusal.command.line, refusal.answer)]
+        return []
+
+    def save(self, items: Items) -> None:
+        """Write FRR's boot files; the kernel's part comes from the agent's cache after a reboot."""
+        boot.write(self._frr, boot.files(item for item in items.values() if isinstance(item, Item)))
+
+
+def _settings_of(link: str, paths: tuple[str, ...]) -> Settings:
+    return read_settings(of_link(link), paths)
+
+
+def _places(scope: Collection[Key]) -> set[str]:
+    """The namespaces that keys speak of; a peering stands in two."""
+    found: set[str] = set()
+    for key in scope:
+        if key[0] == "pair":
+            found |= set(key[2:4])
+        elif key[0] != "frr":
+            found.add(key[1])
+    return found
+
+
+def _peerings(ends: Sequence[kernel.PairEnd], routed: Sequence[tuple[str, list[kernel.RouteInfo]]]) -> Iterator[Item]:
+    pairs = list(kernel.pairs(ends))
+    known: dict[tuple[int, str], tuple[str, int]] = {}
+    for pair in pairs:
+        known[(pair.number, pair.one)] = (pair.other, 0)
+        known[(pair.number, pair.other)] = (pair.one, 1)
+    yield from pairs
+    for netns, found in routed:
+        yield from kernel.routes(netns, found, known)

@@ -1,0 +1,192 @@
+"""What `ip -json` says about one namespace, as native items. Pure: settings of links are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from underlace.drivers.linux import names
+from underlace.drivers.linux.native import Address, Bridge, Item, Pair, Placement, PortLink, Route, Settings, Vxlan
+from underlace.drivers.linux.render import BRIDGE_SETTINGS, PORT_SETTINGS
+
+ALIAS = "underlace"
+"""A port in the underlay's namespace is ours while its link carries this alias."""
+
+
+class AddressInfo(msgspec.Struct, frozen=True):
+    local: str = ""
+    prefixlen: int = 0
+    scope: str = ""
+
+
+class LinkData(msgspec.Struct, frozen=True):
+    """info_data of a VXLAN link."""
+
+    id: int | str = 0
+    local: str = ""
+    port: int = 0
+    learning: bool = True
+
+
+class SlaveData(msgspec.Struct, frozen=True):
+    learning: bool = True
+    neigh_suppress: bool = False
+
+
+class LinkInfo(msgspec.Struct, frozen=True):
+    info_kind: str = ""
+    info_data: LinkData = LinkData()
+    info_slave_data: SlaveData = SlaveData()
+
+
+class Link(msgspec.Struct):
+    """A link of `ip -json -details address show`."""
+
+    ifname: str = ""
+    flags: list[str] = []
+    mtu: int = 0
+    master: str = ""
+    address: str = ""
+    ifalias: str = ""
+    link_netnsid: int | None = None
+    linkinfo: LinkInfo = LinkInfo()
+    addr_info: list[AddressInfo] = []
+
+    @property
+    def up(self) -> bool:
+        return "UP" in self.flags
+
+
+class Via(msgspec.Struct, frozen=True):
+    host: str = ""
+
+
+class RouteInfo(msgspec.Struct):
+    """A route of `ip -json route show`."""
+
+    dst: str = ""
+    dev: str = ""
+    gateway: str = ""
+    via: Via = Via()
+
+
+class PairEnd(NamedTuple):
+    """One end of a peering's pair. side: from its link-local address, None when it has none of ours."""
+
+    number: int
+    netns: str
+    side: int | None
+    mtu: int
+    ready: bool
+
+
+ReadSettings = Callable[[str, tuple[str, ...]], Settings]
+
+_links = msgspec.json.Decoder(list[Link])
+_routes = msgspec.json.Decoder(list[RouteInfo])
+
+
+def decode_links(output: str) -> list[Link]:
+    return _links.decode(output or "[]")
+
+
+def decode_routes(output: str, everywhere: str) -> list[RouteInfo]:
+    """everywhere: what `ip` calls "default" in this family."""
+    found = _routes.decode(output or "[]")
+    for one in found:
+        if one.dst == "default":
+            one.dst = everywhere
+    return found
+
+
+def links(netns: str, found: Iterable[Link], settings: ReadSettings) -> Iterator[Item]:
+    """Items of a namespace's links; those of pairs are left to `pairs`."""
+    for link in found:
+        kind = link.linkinfo.info_kind
+        if kind == "bridge" and names.BRIDGE_PATTERN.fullmatch(link.ifname):
+            held = settings(link.ifname, BRIDGE_SETTINGS)
+            yield Bridge(netns, link.ifname, link.address, link.mtu, held, link.up)
+        elif kind == "vxlan" and names.VXLAN_PATTERN.fullmatch(link.ifname):
+            yield _vxlan(netns, link)
+        elif _is_ours(netns, link):
+            held = settings(link.ifname, PORT_SETTINGS)
+            yield Placement(netns, link.ifname)
+            yield PortLink(netns, link.ifname, link.up, link.mtu, link.master, held)
+        elif link.ifname != names.LOOPBACK:
+            continue
+        yield from _addresses(netns, link)
+
+
+def _is_ours(netns: str, link: Link) -> bool:
+    return names.PORT_PATTERN.fullmatch(link.ifname) is not None and (netns != names.MAIN or link.ifalias == ALIAS)
+
+
+def _vxlan(netns: str, link: Link) -> Vxlan:
+    data, slave = link.linkinfo.info_data, link.linkinfo.info_slave_data
+    vni = int(data.id)
+    ready = link.up and link.master == names.bridge(vni) and not slave.learning and slave.neigh_suppress
+    right = data.port == names.VXLAN_PORT and not data.learning
+    # A device whose socket is in the VRF itself sends nowhere: no namespace of a link means that.
+    here = netns != names.MAIN and link.link_netnsid is None
+    return Vxlan(netns, link.ifname, vni, "" if here or not right else data.local, link.mtu, ready)
+
+
+def _addresses(netns: str, link: Link) -> Iterator[Address]:
+    bridge = link.linkinfo.info_kind == "bridge"
+    for one in link.addr_info:
+        own = one.scope == "host" or (one.local.startswith("fe80:") and not bridge)
+        if not own:  # the kernel gave the others
+            yield Address(netns, link.ifname, f"{one.local}/{one.prefixlen}")
+
+
+def loopback_up(found: Iterable[Link]) -> bool:
+    return any(link.ifname == names.LOOPBACK and link.up for link in found)
+
+
+def pair_ends(netns: str, found: Iterable[Link]) -> Iterator[PairEnd]:
+    """Ends of peerings in a namespace."""
+    for link in found:
+        match = names.PAIR_PATTERN.fullmatch(link.ifname)
+        if match is None or link.linkinfo.info_kind != "veth":
+            continue
+        number = int(match[1])
+        held = {f"{one.local}/{one.prefixlen}" for one in link.addr_info}
+        side = next((s for s in (0, 1) if f"{names.pair_address(number, s)}/64" in held), None)
+        yield PairEnd(number, netns, side, link.mtu, link.up and side is not None and len(held) == 1)
+
+
+def pairs(ends: Iterable[PairEnd]) -> Iterator[Pair]:
+    """Pairs from their ends. One whose other end is out of sight is named with a namespace that cannot exist."""
+    by_number: dict[int, list[PairEnd]] = {}
+    for end in ends:
+        by_number.setdefault(end.number, []).append(end)
+    for number, found in sorted(by_number.items()):
+        if len(found) != 2:
+            for end in found:
+                yield Pair(number, end.netns, "?", end.mtu, False)
+            continue
+        first, second = sorted(found, key=lambda end: end.netns)
+        if first.side == 1 or second.side == 0:
+            first, second = second, first
+        ready = first.ready and second.ready and (first.side, second.side) == (0, 1) and first.mtu == second.mtu
+        yield Pair(number, first.netns, second.netns, first.mtu, ready)
+
+
+def routes(
+    netns: str, found: Iterable[RouteInfo], known: Mapping[tuple[int, str], tuple[str, int]]
+) -> Iterator[Route]:
+    """Our routes of a namespace; `known` tells (peer, side) of a pair's end by number and namespace."""
+    for one in found:
+        match = names.PAIR_PATTERN.fullmatch(one.dev)
+        if match is None:
+            continue
+        number, via = int(match[1]), one.via.host or one.gateway
+        peer, side = known.get((number, netns), ("?", 0))
+        yield Route(netns, _prefix(one.dst), peer, number, side, via)
+
+
+def _prefix(text: str) -> str:
+    """A prefix in full: `ip` shortens those of single addresses."""
+    return text if "/" in text else f"{text}/{'128' if ':' in text else '32'}"

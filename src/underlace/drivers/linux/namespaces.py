@@ -1,0 +1,138 @@
+"""Network namespaces of a device: which are VRFs, how they come and go, how a thread works inside one.
+
+A VRF's namespace is mounted below FRR's run directory, and `/run/netns` holds a link to it. zebra looks at a name the
+moment it appears: a mount that is made under the name itself comes too late, and zebra 8.4 tries again only after a
+second, while a link leads to a namespace that is already there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from underlace.drivers.linux import names
+
+_CLONE_NEWNET = 0x40000000
+_MS_BIND = 0x1000
+_MNT_DETACH = 0x2
+_OWN = "/proc/thread-self/ns/net"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class NoNamespace(OSError):
+    """A VRF's namespace does not exist; the words are those of `ip`."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'Cannot open network namespace "{name}": No such file or directory')
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+class Namespaces:
+    """The device's namespaces, for the calling thread only: each thread has its own place."""
+
+    def __init__(self, main: str | None, mounts: Path, links: Path = Path("/run/netns")) -> None:
+        self._main = os.open(main or _OWN, os.O_RDONLY | os.O_CLOEXEC)
+        self._mounts, self._links = mounts, links
+
+    def vrfs(self) -> list[str]:
+        """Names of the VRFs that exist."""
+        if not self._links.is_dir():
+            return []
+        return sorted(name for name in os.listdir(self._links) if names.VRF_PATTERN.fullmatch(name))
+
+    @property
+    def main_path(self) -> str:
+        """The main namespace as an argument for `ip ... netns`."""
+        return f"/proc/{os.getpid()}/fd/{self._main}"
+
+    @contextmanager
+    def inside(self, netns: str) -> Iterator[None]:
+        """Run in a namespace. Programs started meanwhile run there too. Raises NoNamespace."""
+        home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if netns == names.MAIN:
+                _check(_libc.setns(self._main, _CLONE_NEWNET), "setns")
+            else:
+                try:
+                    there = os.open(self._links / netns, os.O_RDONLY | os.O_CLOEXEC)
+                except FileNotFoundError as error:
+                    raise NoNamespace(netns) from error
+                try:
+                    _check(_libc.setns(there, _CLONE_NEWNET), f"setns {netns}")
+                finally:
+                    os.close(there)
+            yield
+        finally:
+            try:
+                _check(_libc.setns(home, _CLONE_NEWNET), "setns back")
+            finally:
+                os.close(home)
+
+    def create(self, name: str) -> None:
+        """Make a VRF's namespace; a half-made one of an earlier attempt, which has no link yet, is replaced."""
+        mount = self._mounts / name
+        if os.path.lexists(self._links / name):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+        self._mounts.mkdir(parents=True, exist_ok=True)
+        self._links.mkdir(parents=True, exist_ok=True)
+        self._unmount(mount)
+        mount.touch(mode=0o444)
+        with self.inside(names.MAIN):
+            _check(_libc.unshare(_CLONE_NEWNET), "unshare")
+            bound = _libc.mount(_OWN.encode(), str(mount).encode(), None, ctypes.c_ulong(_MS_BIND), None)
+            _check(bound, f"mount {mount}")
+        os.symlink(os.path.relpath(mount, self._links), self._links / name)
+
+    def delete(self, name: str) -> None:
+        """Remove a VRF's namespace, whoever made it."""
+        link = self._links / name
+        if not link.is_symlink():
+            self._unmount(link)
+            return
+        link.unlink(missing_ok=True)
+        self._unmount(self._mounts / name)
+
+    def _unmount(self, path: Path) -> None:
+        if os.path.lexists(path):
+            _libc.umount2(str(path).encode(), _MNT_DETACH)
+            path.unlink(missing_ok=True)
+
+
+def present_links() -> frozenset[str]:
+    """Names of the links of the namespace that the thread is in."""
+    rows = Path("/proc/thread-self/net/dev").read_text().splitlines()
+    return frozenset(row.partition(":")[0].strip() for row in rows if ":" in row)
+
+
+def read_settings(prefix: str, paths: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Settings below /proc/sys/net of the namespace that the thread is in; one that does not exist reads as ""."""
+    found = []
+    for path in paths:
+        value = ""
+        with suppress(OSError):
+            value = Path("/proc/sys/net", prefix.format(*path.split("/", 1)) if prefix else path).read_text().strip()
+        found.append((path, value))
+    return tuple(found)
+
+
+def write_settings(prefix: str, settings: tuple[tuple[str, str], ...]) -> None:
+    """Set what differs. Raises OSError with the name of the setting."""
+    for path, value in settings:
+        file = Path("/proc/sys/net", prefix.format(*path.split("/", 1)) if prefix else path)
+        if file.read_text().strip() != value:
+            file.write_text(value)
+
+
+def of_link(link: str) -> str:
+    """The pattern of a link's settings: family and name of the setting come from the path."""
+    return f"{{0}}/conf/{link}/{{1}}"

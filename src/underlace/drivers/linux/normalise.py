@@ -1,0 +1,216 @@
+"""A model with every default resolved: what a Linux device makes of what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_interface, ip_network
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from underlace.drivers.linux import names
+from underlace.model.device import (
+    DEFAULT_VRF,
+    AccessPort,
+    Bfd,
+    BgpNeighbor,
+    BgpRouter,
+    DeviceObject,
+    Key,
+    L2Vni,
+    Leak,
+    Port,
+    Protection,
+    RoutedPort,
+    Svi,
+    System,
+    TaggedPort,
+    Vrf,
+)
+from underlace.model.net import router_mac
+
+T = TypeVar("T", bound=DeviceObject)
+
+NOT_CARRIED = frozenset(
+    {
+        # FRR keeps its host name, but `show running-config` prints that of vtysh.
+        ("system", "hostname"),
+        # Text of a person never reaches a device.
+        ("port", "description"),
+        ("bgp-neighbor", "description"),
+        # 802.1Q members need a kernel with 8021q: the capability is off, and plans refuse them.
+        ("tagged-port", "port"),
+        ("tagged-port", "vlan"),
+        ("tagged-port", "vni"),
+        ("tagged-port", "vrf"),
+    }
+)
+
+
+class Objects:
+    """The objects of a model by type, and the look-ups that defaults need."""
+
+    def __init__(self, objects: Iterable[DeviceObject]) -> None:
+        self.all: dict[Key, DeviceObject] = {one.key: one for one in objects}
+
+    def of(self, kind: type[T]) -> list[T]:
+        return [one for one in self.all.values() if isinstance(one, kind)]
+
+    def get(self, kind: type[T], key: Key) -> T | None:
+        found = self.all.get(key)
+        return found if isinstance(found, kind) else None
+
+    @property
+    def system(self) -> System:
+        return self.get(System, ("system",)) or System("")
+
+    def router(self, vrf: str) -> BgpRouter | None:
+        return self.get(BgpRouter, ("bgp-router", vrf))
+
+    def vrf_of_vni(self, vni: int | None) -> str:
+        domain = self.get(L2Vni, ("l2vni", str(vni)))
+        return (domain.vrf if domain else None) or names.MAIN
+
+    def routed(self, port: str) -> RoutedPort | None:
+        return self.get(RoutedPort, ("routed-port", port))
+
+
+def normalise(objects: Iterable[DeviceObject]) -> dict[Key, DeviceObject]:
+    """Every default resolved, every address in its canonical form, and what this OS does not carry left out."""
+    model = Objects(objects)
+    resolved = (_resolve(one, model) for one in model.all.values())
+    return {one.key: one for one in resolved if one is not None}
+
+
+def _resolve(one: DeviceObject, model: Objects) -> DeviceObject | None:
+    match one:
+        case System():
+            return _system(one, model)
+        case Protection():
+            return _protection(one)
+        case Port():
+            return _port(one, model)
+        case BgpRouter():
+            return _router(one)
+        case BgpNeighbor():
+            return _neighbor(one)
+        case Vrf(l3vni=None):
+            return Vrf(one.name)
+        case L2Vni():
+            mtu = names.DEFAULT_VNET_MTU if one.mtu is None else one.mtu
+            return replace(one, vrf=one.vrf or names.MAIN, mtu=mtu)
+        case Svi():
+            vrf = one.vrf or model.vrf_of_vni(one.vni)
+            return replace(one, vrf=vrf, mac=one.mac or names.ANYCAST_MAC, addresses=_interfaces(one.addresses))
+        case AccessPort():
+            return replace(one, vrf=one.vrf or model.vrf_of_vni(one.vni))
+        case RoutedPort():
+            vrf, mtu = one.vrf or names.MAIN, _link_mtu(one.port, model)
+            return replace(one, vrf=vrf, mtu=mtu, addresses=_interfaces(one.addresses))
+        case Leak():
+            side = (0 if one.vrf < one.peer else 1) if one.side is None else one.side
+            return replace(one, number=one.number or 0, side=side, prefixes=_networks(one.prefixes))
+        case TaggedPort():
+            return None
+        case _:
+            return one
+
+
+def _system(one: System, model: Objects) -> System:
+    """mac and mtu show only where something carries them: a bridge of an L3VNI, or one without a gateway."""
+    routed = any(vrf.l3vni is not None for vrf in model.of(Vrf))
+    gateways = {svi.vni for svi in model.of(Svi)}
+    bridged = any(domain.vni not in gateways for domain in model.of(L2Vni))
+    mac = (one.mac or default_mac(one)) if routed or bridged else None
+    mtu = (one.mtu or names.DEFAULT_MTU) if routed else None
+    return System("", loopback=one.loopback, mac=mac, vtep=bool(one.vtep), mtu=mtu)
+
+
+def default_mac(system: System) -> str:
+    return router_mac(system.loopback) if system.loopback else names.NO_MAC
+
+
+def _protection(one: Protection) -> Protection:
+    rate = names.DEFAULT_ICMP_RATE if one.icmp_rate is None else one.icmp_rate
+    vteps = frozenset(str(ip_address(vtep)) for vtep in one.vteps)
+    return Protection(vteps=vteps, underlay=collapsed(one.underlay), icmp_rate=rate)
+
+
+def collapsed(prefixes: Iterable[str]) -> frozenset[str]:
+    """The same addresses in the fewest prefixes: an interval set refuses elements that overlap."""
+    four: list[IPv4Network] = []
+    six: list[IPv6Network] = []
+    for text in prefixes:
+        prefix = ip_network(text)
+        if isinstance(prefix, IPv4Network):
+            four.append(prefix)
+        else:
+            six.append(prefix)
+    return frozenset(str(p) for p in (*collapse_addresses(four), *collapse_addresses(six)))
+
+
+def _port(one: Port, model: Objects) -> Port:
+    enabled = True if one.enabled is None else one.enabled
+    mtu = _link_mtu(one.name, model)
+    return Port(one.name, underlay=bool(one.underlay), enabled=enabled, mtu=mtu)
+
+
+def _link_mtu(port: str, model: Objects) -> int:
+    """A link has one MTU: that of the routed port, else of the port, else of the underlay."""
+    routed, plain = model.routed(port), model.get(Port, ("port", port))
+    for said in (routed, plain):
+        if said is not None and said.mtu is not None:
+            return said.mtu
+    underlay = model.system.mtu if plain is not None and plain.underlay else None
+    return names.DEFAULT_MTU if underlay is None else underlay
+
+
+def _router(one: BgpRouter) -> BgpRouter:
+    default = one.vrf == DEFAULT_VRF
+    paths = (names.DEFAULT_PATHS if default else 1) if one.maximum_paths is None else one.maximum_paths
+    return replace(
+        one,
+        networks=_networks(one.networks),
+        connected=bool(one.connected),
+        evpn=one.evpn if default else None,
+        maximum_paths=paths,
+        bfd=one.bfd or Bfd(),
+    )
+
+
+def _neighbor(one: BgpNeighbor) -> BgpNeighbor:
+    fabric = bool(one.fabric)
+    return replace(
+        one,
+        port=one.port if is_address(one.peer) else one.port or one.peer,
+        fabric=fabric,
+        bfd=fabric if one.bfd is None else one.bfd,
+        export=None if one.export is None else _networks(one.export),
+        refuse=_networks(one.refuse),
+        description=None,
+    )
+
+
+def is_address(peer: str) -> bool:
+    """Whether a neighbour is named by its address; else by an interface, and unnumbered."""
+    try:
+        ip_address(peer)
+    except ValueError:
+        return False
+    return True
+
+
+def _networks(prefixes: Iterable[str]) -> frozenset[str]:
+    return frozenset(str(ip_network(prefix)) for prefix in prefixes)
+
+
+def _interfaces(addresses: Iterable[str]) -> frozenset[str]:
+    return frozenset(str(ip_interface(address)) for address in addresses)
+
+
+def by_family(prefixes: Iterable[str]) -> Mapping[int, list[str]]:
+    """Prefixes or addresses sorted by family: {4: [...], 6: [...]}."""
+    found: dict[int, list[str]] = {4: [], 6: []}
+    for text in sorted(prefixes):
+        found[6 if ":" in text else 4].append(text)
+    return found

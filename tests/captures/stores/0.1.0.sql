@@ -1,0 +1,1358 @@
+BEGIN TRANSACTION;
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL, 
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO "alembic_version" VALUES('0002');
+CREATE TABLE audit (
+	id INTEGER NOT NULL, 
+	at TEXT NOT NULL, 
+	actor TEXT NOT NULL, 
+	action TEXT NOT NULL, 
+	target TEXT NOT NULL, 
+	detail TEXT NOT NULL, 
+	PRIMARY KEY (id)
+);
+CREATE TABLE blob (
+	hash TEXT NOT NULL, 
+	body TEXT NOT NULL, 
+	PRIMARY KEY (hash)
+);
+INSERT INTO "blob" VALUES('9148706eaa3f39a0fe6700e6a73fa29e9c7a7d4612896933ca110297de7ab7a6','[{"type":"bgp-router","vrf":"default","asn":4200000002,"router_id":"10.255.0.3","networks":["10.255.0.3/32"],"evpn":"vtep","maximum_paths":64,"bfd":{"transmit":300,"receive":300}},{"type":"protection","vteps":["10.255.0.3","10.255.0.4","10.255.0.5"],"underlay":["10.255.0.0/24"],"icmp_rate":100},{"type":"system","hostname":"leaf1","loopback":"10.255.0.3","mac":"02:00:0a:ff:00:03","vtep":true,"mtu":9216}]');
+INSERT INTO "blob" VALUES('90468bdb5662502d25dc076ca722af0ab2a300072670a69b2e95ea50a96cd204','[{"type":"bgp-neighbor","vrf":"default","peer":"swp1","port":"swp1","fabric":true,"bfd":true},{"type":"port","name":"swp1","underlay":true}]');
+INSERT INTO "blob" VALUES('4c8355d3ff5f9c9c5f325563749e66dd15e72a2d5305b7af9cd36324f66cf7d3','[{"type":"port","name":"swp10"}]');
+INSERT INTO "blob" VALUES('aa510f4b3c06a263eb28cd10d29c0f52c421e1d505c896e62b87b5600fab1819','[{"type":"port","name":"swp11"}]');
+INSERT INTO "blob" VALUES('ff8e9c7f5526bb511747123fe623216a789d0944447a12f4cacb2d3a60a16ed4','[{"type":"port","name":"swp12"}]');
+INSERT INTO "blob" VALUES('02f98b18982ef091ee5e14b534db90037db27946106d16d6b5600f92a8282b6c','[{"type":"port","name":"swp13"}]');
+INSERT INTO "blob" VALUES('66547fbbc21ad132b6f4e4e4ec2baf540961d5980889e17919f29af9531ffcae','[{"type":"port","name":"swp14"}]');
+INSERT INTO "blob" VALUES('394909f140249258faa7e48d0568becef642310005960bcde654a50755ae6335','[{"type":"port","name":"swp15"}]');
+INSERT INTO "blob" VALUES('2307ae874283eb4b7ef11123a6bbc4aab5a25f31eb18a904b5a6820695b1c5e8','[{"type":"port","name":"swp16"}]');
+INSERT INTO "blob" VALUES('593925f5635983c31d92aad2db8b926dd539b055f5468add1c1d0f567d12c036','[{"type":"bgp-neighbor","vrf":"default","peer":"swp2","port":"swp2","fabric":true,"bfd":true},{"type":"port","name":"swp2","underlay":true}]');
+INSERT INTO "blob" VALUES('3ca48edac412a72f2d36b3b0497bb47e73a410efff1bf4c38c07fa83313556db','[{"type":"port","name":"swp3"}]');
+INSERT INTO "blob" VALUES('c0ead26915e11181db62cdf8f1d11feca826a1d3224eaa72d5246fb9d3878581','[{"type":"port","name":"swp4"}]');
+INSERT INTO "blob" VALUES('4c4c7ab4e69c499959aa3701896ec2f90586c1219f40176fe2b031ebe324f5b7','[{"type":"port","name":"swp5"}]');
+INSERT INTO "blob" VALUES('1ea3d88766c018d917bdb7a95dc51a8c1bae61da5a37602d4da8fe56aeb1f4a0','[{"type":"port","name":"swp6"}]');
+INSERT INTO "blob" VALUES('373f08fe619e45c08c386366e92fbdfe0de6b067e668541fa4eadc5f6870f140','[{"type":"port","name":"swp7"}]');
+INSERT INTO "blob" VALUES('2e2b49e2c648b8dca94d659f9ac5e4d4af9fb60280e053a80d452f9f205c8b50','[{"type":"port","name":"swp8"}]');
+INSERT INTO "blob" VALUES('c993884a26cb5f12bf2e996bf1bca393877e83ecdded24128b864df04b2580f4','[{"type":"port","name":"swp9"}]');
+INSERT INTO "blob" VALUES('80469db1155690c85a25fdf4265aeac682a67f3f8ffbc2e051d6fbd9b6a21f16','[{"type":"access-port","port":"swp9","vni":10001,"vrf":"vpc-2"},{"type":"bgp-neighbor","vrf":"vpc-2","peer":"192.0.2.1","port":"swp16","remote_as":64496,"local_as":64500,"bfd":true,"export":["203.0.113.0/24"],"refuse":["10.255.0.0/24","203.0.113.0/24"]},{"type":"bgp-neighbor","vrf":"vpc-2","peer":"2001:db8:ffff::1","port":"swp16","remote_as":64496,"local_as":64500,"bfd":true,"export":["2001:db8:d::/64"],"refuse":["2001:db8:d::/64"]},{"type":"bgp-router","vrf":"vpc-2","asn":4200000002,"router_id":"10.255.0.3","connected":true,"bfd":{"transmit":300,"receive":300}},{"type":"l2vni","vni":10001,"vrf":"vpc-2","rd":"10.255.0.3:1","import_targets":["65000:10001"],"export_targets":["65000:10001"],"mtu":9000},{"type":"routed-port","port":"swp16","vrf":"vpc-2","addresses":["192.0.2.0/31","2001:db8:ffff::/127"]},{"type":"svi","vni":10001,"vrf":"vpc-2","addresses":["2001:db8:d::1/64","203.0.113.1/24"],"mac":"02:00:5e:00:01:01"},{"type":"vrf","name":"vpc-2","l3vni":10000,"rd":"10.255.0.3:2","import_targets":["65000:10000"],"export_targets":["65000:10000"]}]');
+INSERT INTO "blob" VALUES('7df39bf03c2da8e589755f87c0a1cf3705a82d0dfccbbe9b533cd273195f55fa','[{"type":"access-port","port":"swp5","vni":10005,"vrf":"vpc-60"},{"type":"bgp-router","vrf":"vpc-60","asn":4200000002,"router_id":"10.255.0.3","connected":true},{"type":"l2vni","vni":10005,"vrf":"vpc-60","rd":"10.255.0.3:3","import_targets":["65000:10005"],"export_targets":["65000:10005"],"mtu":9000},{"type":"leak","vrf":"vpc-60","peer":"vpc-62","number":1,"side":0,"prefixes":["10.9.1.0/24","10.9.2.0/24","2001:db8:9:1::/64","2001:db8:9:2::/64"]},{"type":"svi","vni":10005,"vrf":"vpc-60","addresses":["10.1.1.1/24","2001:db8:1:1::1/64"],"mac":"02:00:5e:00:01:01"},{"type":"vrf","name":"vpc-60","l3vni":10002,"rd":"10.255.0.3:4","import_targets":["65000:10002"],"export_targets":["65000:10002"]}]');
+INSERT INTO "blob" VALUES('fcceb2baa6484de9073466c2937fe7aac2295231860de1312c9c42fe601a8f91','[{"type":"access-port","port":"swp6","vni":10007,"vrf":"vpc-61"},{"type":"bgp-router","vrf":"vpc-61","asn":4200000002,"router_id":"10.255.0.3","connected":true},{"type":"l2vni","vni":10007,"vrf":"vpc-61","rd":"10.255.0.3:5","import_targets":["65000:10007"],"export_targets":["65000:10007"],"mtu":9000},{"type":"svi","vni":10007,"vrf":"vpc-61","addresses":["10.1.1.1/24","2001:db8:1:1::1/64"],"mac":"02:00:5e:00:01:01"},{"type":"vrf","name":"vpc-61","l3vni":10003,"rd":"10.255.0.3:6","import_targets":["65000:10003"],"export_targets":["65000:10003"]}]');
+INSERT INTO "blob" VALUES('c5338b19c66ed93a02326395ee2c7b7a36d504715b8ad7bc7f57828c9a1af344','[{"type":"bgp-router","vrf":"vpc-62","asn":4200000002,"router_id":"10.255.0.3","connected":true},{"type":"leak","vrf":"vpc-62","peer":"vpc-60","number":1,"side":1,"prefixes":["10.1.1.0/24","10.1.2.0/24","2001:db8:1:1::/64","2001:db8:1:2::/64"]},{"type":"vrf","name":"vpc-62","l3vni":10004,"rd":"10.255.0.3:7","import_targets":["65000:10004"],"export_targets":["65000:10004"]}]');
+INSERT INTO "blob" VALUES('73980817403f42ebbc851235153b761f78fc2c854591fdd122e70b603adaf8c1','[{"type":"bgp-router","vrf":"default","asn":4200000003,"router_id":"10.255.0.4","networks":["10.255.0.4/32"],"evpn":"vtep","maximum_paths":64,"bfd":{"transmit":300,"receive":300}},{"type":"protection","vteps":["10.255.0.3","10.255.0.4","10.255.0.5"],"underlay":["10.255.0.0/24"],"icmp_rate":100},{"type":"system","hostname":"leaf2","loopback":"10.255.0.4","mac":"02:00:0a:ff:00:04","vtep":true,"mtu":9216}]');
+INSERT INTO "blob" VALUES('6dcae5716100f725b02dfa8cba6e2b73c89f992555dbe810bb57b54a8704e1d6','[{"type":"bgp-neighbor","vrf":"vpc-2","peer":"192.0.2.3","port":"swp16","remote_as":64497,"local_as":64500,"bfd":true,"export":["203.0.113.0/24"],"refuse":["10.255.0.0/24","203.0.113.0/24"]},{"type":"bgp-neighbor","vrf":"vpc-2","peer":"2001:db8:ffff::3","port":"swp16","remote_as":64497,"local_as":64500,"bfd":true,"export":["2001:db8:d::/64"],"refuse":["2001:db8:d::/64"]},{"type":"bgp-router","vrf":"vpc-2","asn":4200000003,"router_id":"10.255.0.4","connected":true,"bfd":{"transmit":300,"receive":300}},{"type":"routed-port","port":"swp16","vrf":"vpc-2","addresses":["192.0.2.2/31","2001:db8:ffff::2/127"]},{"type":"vrf","name":"vpc-2","l3vni":10000,"rd":"10.255.0.4:1","import_targets":["65000:10000"],"export_targets":["65000:10000"]}]');
+INSERT INTO "blob" VALUES('10a58307615637ee71ec912cb12cdc9bfdd38ba06543e831d7ffe0bf4b7ef0cc','[{"type":"access-port","port":"swp5","vni":10005,"vrf":"vpc-60"},{"type":"bgp-router","vrf":"vpc-60","asn":4200000003,"router_id":"10.255.0.4","connected":true},{"type":"l2vni","vni":10005,"vrf":"vpc-60","rd":"10.255.0.4:2","import_targets":["65000:10005"],"export_targets":["65000:10005"],"mtu":9000},{"type":"leak","vrf":"vpc-60","peer":"vpc-62","number":1,"side":0,"prefixes":["10.9.1.0/24","10.9.2.0/24","2001:db8:9:1::/64","2001:db8:9:2::/64"]},{"type":"svi","vni":10005,"vrf":"vpc-60","addresses":["10.1.1.1/24","2001:db8:1:1::1/64"],"mac":"02:00:5e:00:01:01"},{"type":"vrf","name":"vpc-60","l3vni":10002,"rd":"10.255.0.4:3","import_targets":["65000:10002"],"export_targets":["65000:10002"]}]');
+INSERT INTO "blob" VALUES('03f5a1870e39e099572883443a396efaae01136cede817f5440cf97379e410a7','[{"type":"access-port","port":"swp6","vni":10007,"vrf":"vpc-61"},{"type":"access-port","port":"swp7","vni":10009,"vrf":"vpc-61"},{"type":"bgp-router","vrf":"vpc-61","asn":4200000003,"router_id":"10.255.0.4","connected":true},{"type":"l2vni","vni":10007,"vrf":"vpc-61","rd":"10.255.0.4:4","import_targets":["65000:10007"],"export_targets":["65000:10007"],"mtu":9000},{"type":"l2vni","vni":10009,"vrf":"vpc-61","rd":"10.255.0.4:6","import_targets":["65000:10009"],"export_targets":["65000:10009"],"mtu":9000},{"type":"svi","vni":10007,"vrf":"vpc-61","addresses":["10.1.1.1/24","2001:db8:1:1::1/64"],"mac":"02:00:5e:00:01:01"},{"type":"vrf","name":"vpc-61","l3vni":10003,"rd":"10.255.0.4:5","import_targets":["65000:10003"],"export_targets":["65000:10003"]}]');
+INSERT INTO "blob" VALUES('41584a7d5aae87b641f74985d5d30cba158dc6e245d6ea60899692d6f209ffd3','[{"type":"access-port","port":"swp8","vni":10010,"vrf":"vpc-62"},{"type":"bgp-router","vrf":"vpc-62","asn":4200000003,"router_id":"10.255.0.4","connected":true},{"type":"l2vni","vni":10010,"vrf":"vpc-62","rd":"10.255.0.4:7","import_targets":["65000:10010"],"export_targets":["65000:10010"],"mtu":9000},{"type":"leak","vrf":"vpc-62","peer":"vpc-60","number":1,"side":1,"prefixes":["10.1.1.0/24","10.1.2.0/24","2001:db8:1:1::/64","2001:db8:1:2::/64"]},{"type":"svi","vni":10010,"vrf":"vpc-62","addresses":["10.9.1.1/24","2001:db8:9:1::1/64"],"mac":"02:00:5e:00:01:01"},{"type":"vrf","name":"vpc-62","l3vni":10004,"rd":"10.255.0.4:8","import_targets":["65000:10004"],"export_targets":["65000:10004"]}]');
+INSERT INTO "blob" VALUES('5f800e6da8597a0bcfed0dbb42f668717d3048c2e400c36c25094a3e6be09016','[{"type":"bgp-router","vrf":"default","asn":4200000004,"router_id":"10.255.0.5","networks":["10.255.0.5/32"],"evpn":"vtep","maximum_paths":64,"bfd":{"transmit":300,"receive":300}},{"type":"protection","vteps":["10.255.0.3","10.255.0.4","10.255.0.5"],"underlay":["10.255.0.0/24"],"icmp_rate":100},{"type":"system","hostname":"leaf3","loopback":"10.255.0.5","mac":"02:00:0a:ff:00:05","vtep":true,"mtu":9216}]');
+INSERT INTO "blob" VALUES('d715debdf9cdb6034f2986561303cb930bb156568c6c34f3b62bc891a61a22cc','[{"type":"access-port","port":"swp9","vni":10001,"vrf":"vpc-2"},{"type":"bgp-router","vrf":"vpc-2","asn":4200000004,"router_id":"10.255.0.5","connected":true},{"type":"l2vni","vni":10001,"vrf":"vpc-2","rd":"10.255.0.5:1","import_targets":["65000:10001"],"export_targets":["65000:10001"],"mtu":9000},{"type":"svi","vni":10001,"vrf":"vpc-2","addresses":["2001:db8:d::1/64","203.0.113.1/24"],"mac":"02:00:5e:00:01:01"},{"type":"vrf","name":"vpc-2","l3vni":10000,"rd":"10.255.0.5:2","import_targets":["65000:10000"],"export_targets":["65000:10000"]}]');
+INSERT INTO "blob" VALUES('5e791612f9f7ee65b4e712dfb3d79704a4da6d2fa7ea4512de519cf2916d4d3d','[{"type":"access-port","port":"swp5","vni":10006,"vrf":"vpc-60"},{"type":"bgp-router","vrf":"vpc-60","asn":4200000004,"router_id":"10.255.0.5","connected":true},{"type":"l2vni","vni":10006,"vrf":"vpc-60","rd":"10.255.0.5:3","import_targets":["65000:10006"],"export_targets":["65000:10006"],"mtu":9000},{"type":"leak","vrf":"vpc-60","peer":"vpc-62","number":1,"side":0,"prefixes":["10.9.1.0/24","10.9.2.0/24","2001:db8:9:1::/64","2001:db8:9:2::/64"]},{"type":"svi","vni":10006,"vrf":"vpc-60","addresses":["10.1.2.1/24","2001:db8:1:2::1/64"],"mac":"02:00:5e:00:01:01"},{"type":"vrf","name":"vpc-60","l3vni":10002,"rd":"10.255.0.5:4","import_targets":["65000:10002"],"export_targets":["65000:10002"]}]');
+INSERT INTO "blob" VALUES('b4b7eb66df95ba965cdb8ce9ee0f3b44625caa7c70c3b1881d7ece78c28b4193','[{"type":"access-port","port":"swp6","vni":10008,"vrf":"vpc-61"},{"type":"access-port","port":"swp7","vni":10009,"vrf":"vpc-61"},{"type":"bgp-router","vrf":"vpc-61","asn":4200000004,"router_id":"10.255.0.5","connected":true},{"type":"l2vni","vni":10008,"vrf":"vpc-61","rd":"10.255.0.5:5","import_targets":["65000:10008"],"export_targets":["65000:10008"],"mtu":9000},{"type":"l2vni","vni":10009,"vrf":"vpc-61","rd":"10.255.0.5:7","import_targets":["65000:10009"],"export_targets":["65000:10009"],"mtu":9000},{"type":"svi","vni":10008,"vrf":"vpc-61","addresses":["10.1.2.1/24","2001:db8:1:2::1/64"],"mac":"02:00:5e:00:01:01"},{"type":"vrf","name":"vpc-61","l3vni":10003,"rd":"10.255.0.5:6","import_targets":["65000:10003"],"export_targets":["65000:10003"]}]');
+INSERT INTO "blob" VALUES('00a575681e54606862550a2597769f3be61e3bb0c6eec1401f851e0fe246d5b8','[{"type":"access-port","port":"swp8","vni":10011,"vrf":"vpc-62"},{"type":"bgp-router","vrf":"vpc-62","asn":4200000004,"router_id":"10.255.0.5","connected":true},{"type":"l2vni","vni":10011,"vrf":"vpc-62","rd":"10.255.0.5:8","import_targets":["65000:10011"],"export_targets":["65000:10011"],"mtu":9000},{"type":"leak","vrf":"vpc-62","peer":"vpc-60","number":1,"side":1,"prefixes":["10.1.1.0/24","10.1.2.0/24","2001:db8:1:1::/64","2001:db8:1:2::/64"]},{"type":"svi","vni":10011,"vrf":"vpc-62","addresses":["10.9.2.1/24","2001:db8:9:2::1/64"],"mac":"02:00:5e:00:01:01"},{"type":"vrf","name":"vpc-62","l3vni":10004,"rd":"10.255.0.5:9","import_targets":["65000:10004"],"export_targets":["65000:10004"]}]');
+INSERT INTO "blob" VALUES('37daa2b50abca736b6f80d5f6fe43efef8d052de9a20d21049ce4831e177cc86','[{"type":"bgp-router","vrf":"default","asn":4200000000,"router_id":"10.255.0.1","networks":["10.255.0.1/32"],"evpn":"transit","maximum_paths":64,"bfd":{"transmit":300,"receive":300}},{"type":"protection","vteps":[],"underlay":["10.255.0.0/24"],"icmp_rate":100},{"type":"system","hostname":"spine1","loopback":"10.255.0.1","vtep":false,"mtu":9216}]');
+INSERT INTO "blob" VALUES('ca72666caea57c5e9318f57855e0ce4514f282d26b7632cba78ac804e32dd5ba','[{"type":"bgp-neighbor","vrf":"default","peer":"swp3","port":"swp3","fabric":true,"bfd":true},{"type":"port","name":"swp3","underlay":true}]');
+INSERT INTO "blob" VALUES('cb2cb6dac225a50904303aa047bd9b3cd03b068be82f7325a2b9d757938a8dd4','[{"type":"bgp-router","vrf":"default","asn":4200000001,"router_id":"10.255.0.2","networks":["10.255.0.2/32"],"evpn":"transit","maximum_paths":64,"bfd":{"transmit":300,"receive":300}},{"type":"protection","vteps":[],"underlay":["10.255.0.0/24"],"icmp_rate":100},{"type":"system","hostname":"spine2","loopback":"10.255.0.2","vtep":false,"mtu":9216}]');
+CREATE TABLE claim (
+	space TEXT NOT NULL, 
+	low TEXT NOT NULL, 
+	high TEXT NOT NULL, 
+	id BIGINT NOT NULL, 
+	PRIMARY KEY (space, low)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "claim" VALUES('allocation/acme/red','40000000000000000000000000a010000','40000000000000000000000000a01ffff',63);
+INSERT INTO "claim" VALUES('allocation/acme/red','620010db8000100000000000000000000','620010db80001ffffffffffffffffffff',64);
+INSERT INTO "claim" VALUES('allocation/bolt/blue','40000000000000000000000000a010000','40000000000000000000000000a01ffff',69);
+INSERT INTO "claim" VALUES('allocation/bolt/blue','620010db8000100000000000000000000','620010db80001ffffffffffffffffffff',70);
+INSERT INTO "claim" VALUES('allocation/platform/shared','40000000000000000000000000a090000','40000000000000000000000000a09ffff',75);
+INSERT INTO "claim" VALUES('allocation/platform/shared','620010db8000900000000000000000000','620010db80009ffffffffffffffffffff',76);
+INSERT INTO "claim" VALUES('allocation/system/border','40000000000000000000000000aff0000','40000000000000000000000000aff00ff',12);
+INSERT INTO "claim" VALUES('allocation/system/border','4000000000000000000000000cb007100','4000000000000000000000000cb0071ff',4);
+INSERT INTO "claim" VALUES('allocation/system/border','620010db8000d00000000000000000000','620010db8000dffffffffffffffffffff',5);
+INSERT INTO "claim" VALUES('cable','eth1@b1','eth1@b1',48);
+INSERT INTO "claim" VALUES('cable','eth1@b2','eth1@b2',49);
+INSERT INTO "claim" VALUES('cable','eth1@b3','eth1@b3',50);
+INSERT INTO "claim" VALUES('cable','eth1@d1','eth1@d1',55);
+INSERT INTO "claim" VALUES('cable','eth1@d2','eth1@d2',56);
+INSERT INTO "claim" VALUES('cable','eth1@isp1','eth1@isp1',33);
+INSERT INTO "claim" VALUES('cable','eth1@isp2','eth1@isp2',34);
+INSERT INTO "claim" VALUES('cable','eth1@r1','eth1@r1',45);
+INSERT INTO "claim" VALUES('cable','eth1@r2','eth1@r2',46);
+INSERT INTO "claim" VALUES('cable','eth1@r3','eth1@r3',47);
+INSERT INTO "claim" VALUES('cable','eth1@s1','eth1@s1',53);
+INSERT INTO "claim" VALUES('cable','eth1@s2','eth1@s2',54);
+INSERT INTO "claim" VALUES('cable','eth2@b2','eth2@b2',51);
+INSERT INTO "claim" VALUES('cable','eth2@b3','eth2@b3',52);
+INSERT INTO "claim" VALUES('cable','mgmt0@leaf1','mgmt0@leaf1',28);
+INSERT INTO "claim" VALUES('cable','mgmt0@leaf2','mgmt0@leaf2',29);
+INSERT INTO "claim" VALUES('cable','mgmt0@leaf3','mgmt0@leaf3',30);
+INSERT INTO "claim" VALUES('cable','mgmt0@spine1','mgmt0@spine1',26);
+INSERT INTO "claim" VALUES('cable','mgmt0@spine2','mgmt0@spine2',27);
+INSERT INTO "claim" VALUES('cable','swp16@leaf1','swp16@leaf1',33);
+INSERT INTO "claim" VALUES('cable','swp16@leaf2','swp16@leaf2',34);
+INSERT INTO "claim" VALUES('cable','swp1@leaf1','swp1@leaf1',20);
+INSERT INTO "claim" VALUES('cable','swp1@leaf2','swp1@leaf2',22);
+INSERT INTO "claim" VALUES('cable','swp1@leaf3','swp1@leaf3',24);
+INSERT INTO "claim" VALUES('cable','swp1@oob1','swp1@oob1',26);
+INSERT INTO "claim" VALUES('cable','swp1@spine1','swp1@spine1',20);
+INSERT INTO "claim" VALUES('cable','swp1@spine2','swp1@spine2',21);
+INSERT INTO "claim" VALUES('cable','swp2@leaf1','swp2@leaf1',21);
+INSERT INTO "claim" VALUES('cable','swp2@leaf2','swp2@leaf2',23);
+INSERT INTO "claim" VALUES('cable','swp2@leaf3','swp2@leaf3',25);
+INSERT INTO "claim" VALUES('cable','swp2@oob1','swp2@oob1',27);
+INSERT INTO "claim" VALUES('cable','swp2@spine1','swp2@spine1',22);
+INSERT INTO "claim" VALUES('cable','swp2@spine2','swp2@spine2',23);
+INSERT INTO "claim" VALUES('cable','swp3@oob1','swp3@oob1',28);
+INSERT INTO "claim" VALUES('cable','swp3@spine1','swp3@spine1',24);
+INSERT INTO "claim" VALUES('cable','swp3@spine2','swp3@spine2',25);
+INSERT INTO "claim" VALUES('cable','swp4@oob1','swp4@oob1',29);
+INSERT INTO "claim" VALUES('cable','swp5@leaf1','swp5@leaf1',45);
+INSERT INTO "claim" VALUES('cable','swp5@leaf2','swp5@leaf2',46);
+INSERT INTO "claim" VALUES('cable','swp5@leaf3','swp5@leaf3',47);
+INSERT INTO "claim" VALUES('cable','swp5@oob1','swp5@oob1',30);
+INSERT INTO "claim" VALUES('cable','swp6@leaf1','swp6@leaf1',48);
+INSERT INTO "claim" VALUES('cable','swp6@leaf2','swp6@leaf2',49);
+INSERT INTO "claim" VALUES('cable','swp6@leaf3','swp6@leaf3',50);
+INSERT INTO "claim" VALUES('cable','swp7@leaf2','swp7@leaf2',51);
+INSERT INTO "claim" VALUES('cable','swp7@leaf3','swp7@leaf3',52);
+INSERT INTO "claim" VALUES('cable','swp8@leaf2','swp8@leaf2',53);
+INSERT INTO "claim" VALUES('cable','swp8@leaf3','swp8@leaf3',54);
+INSERT INTO "claim" VALUES('cable','swp9@leaf1','swp9@leaf1',56);
+INSERT INTO "claim" VALUES('cable','swp9@leaf3','swp9@leaf3',55);
+INSERT INTO "claim" VALUES('device','b1','b1',38);
+INSERT INTO "claim" VALUES('device','b2','b2',39);
+INSERT INTO "claim" VALUES('device','b3','b3',40);
+INSERT INTO "claim" VALUES('device','d1','d1',43);
+INSERT INTO "claim" VALUES('device','d2','d2',44);
+INSERT INTO "claim" VALUES('device','isp1','isp1',31);
+INSERT INTO "claim" VALUES('device','isp2','isp2',32);
+INSERT INTO "claim" VALUES('device','leaf1','leaf1',16);
+INSERT INTO "claim" VALUES('device','leaf2','leaf2',17);
+INSERT INTO "claim" VALUES('device','leaf3','leaf3',18);
+INSERT INTO "claim" VALUES('device','oob1','oob1',19);
+INSERT INTO "claim" VALUES('device','r1','r1',35);
+INSERT INTO "claim" VALUES('device','r2','r2',36);
+INSERT INTO "claim" VALUES('device','r3','r3',37);
+INSERT INTO "claim" VALUES('device','s1','s1',41);
+INSERT INTO "claim" VALUES('device','s2','s2',42);
+INSERT INTO "claim" VALUES('device','spine1','spine1',14);
+INSERT INTO "claim" VALUES('device','spine2','spine2',15);
+INSERT INTO "claim" VALUES('network/acme/red','40000000000000000000000000a010100','40000000000000000000000000a0101ff',81);
+INSERT INTO "claim" VALUES('network/acme/red','40000000000000000000000000a010200','40000000000000000000000000a0102ff',82);
+INSERT INTO "claim" VALUES('network/acme/red','620010db8000100010000000000000000','620010db800010001ffffffffffffffff',81);
+INSERT INTO "claim" VALUES('network/acme/red','620010db8000100020000000000000000','620010db800010002ffffffffffffffff',82);
+INSERT INTO "claim" VALUES('network/bolt/blue','40000000000000000000000000a010100','40000000000000000000000000a0101ff',83);
+INSERT INTO "claim" VALUES('network/bolt/blue','40000000000000000000000000a010200','40000000000000000000000000a0102ff',84);
+INSERT INTO "claim" VALUES('network/bolt/blue','620010db8000100010000000000000000','620010db800010001ffffffffffffffff',83);
+INSERT INTO "claim" VALUES('network/bolt/blue','620010db8000100020000000000000000','620010db800010002ffffffffffffffff',84);
+INSERT INTO "claim" VALUES('network/platform/shared','40000000000000000000000000a090100','40000000000000000000000000a0901ff',86);
+INSERT INTO "claim" VALUES('network/platform/shared','40000000000000000000000000a090200','40000000000000000000000000a0902ff',87);
+INSERT INTO "claim" VALUES('network/platform/shared','620010db8000900010000000000000000','620010db800090001ffffffffffffffff',86);
+INSERT INTO "claim" VALUES('network/platform/shared','620010db8000900020000000000000000','620010db800090002ffffffffffffffff',87);
+INSERT INTO "claim" VALUES('network/system/border','4000000000000000000000000c0000200','4000000000000000000000000c0000201',9);
+INSERT INTO "claim" VALUES('network/system/border','4000000000000000000000000c0000202','4000000000000000000000000c0000203',10);
+INSERT INTO "claim" VALUES('network/system/border','4000000000000000000000000cb007100','4000000000000000000000000cb0071ff',8);
+INSERT INTO "claim" VALUES('network/system/border','620010db8000d00000000000000000000','620010db8000d0000ffffffffffffffff',8);
+INSERT INTO "claim" VALUES('network/system/border','620010db8ffff00000000000000000000','620010db8ffff00000000000000000001',9);
+INSERT INTO "claim" VALUES('network/system/border','620010db8ffff00000000000000000002','620010db8ffff00000000000000000003',10);
+INSERT INTO "claim" VALUES('peering','acme/red|platform/shared','acme/red|platform/shared',88);
+INSERT INTO "claim" VALUES('port/swp16@leaf1','0000','4095',9);
+INSERT INTO "claim" VALUES('port/swp16@leaf2','0000','4095',10);
+INSERT INTO "claim" VALUES('port/swp1@leaf1','0000','4095',20);
+INSERT INTO "claim" VALUES('port/swp1@leaf2','0000','4095',22);
+INSERT INTO "claim" VALUES('port/swp1@leaf3','0000','4095',24);
+INSERT INTO "claim" VALUES('port/swp1@spine1','0000','4095',20);
+INSERT INTO "claim" VALUES('port/swp1@spine2','0000','4095',21);
+INSERT INTO "claim" VALUES('port/swp2@leaf1','0000','4095',21);
+INSERT INTO "claim" VALUES('port/swp2@leaf2','0000','4095',23);
+INSERT INTO "claim" VALUES('port/swp2@leaf3','0000','4095',25);
+INSERT INTO "claim" VALUES('port/swp2@spine1','0000','4095',22);
+INSERT INTO "claim" VALUES('port/swp2@spine2','0000','4095',23);
+INSERT INTO "claim" VALUES('port/swp3@spine1','0000','4095',24);
+INSERT INTO "claim" VALUES('port/swp3@spine2','0000','4095',25);
+INSERT INTO "claim" VALUES('port/swp5@leaf1','0000','0000',81);
+INSERT INTO "claim" VALUES('port/swp5@leaf2','0000','0000',81);
+INSERT INTO "claim" VALUES('port/swp5@leaf3','0000','0000',82);
+INSERT INTO "claim" VALUES('port/swp6@leaf1','0000','0000',83);
+INSERT INTO "claim" VALUES('port/swp6@leaf2','0000','0000',83);
+INSERT INTO "claim" VALUES('port/swp6@leaf3','0000','0000',84);
+INSERT INTO "claim" VALUES('port/swp7@leaf2','0000','0000',85);
+INSERT INTO "claim" VALUES('port/swp7@leaf3','0000','0000',85);
+INSERT INTO "claim" VALUES('port/swp8@leaf2','0000','0000',86);
+INSERT INTO "claim" VALUES('port/swp8@leaf3','0000','0000',87);
+INSERT INTO "claim" VALUES('port/swp9@leaf1','0000','0000',8);
+INSERT INTO "claim" VALUES('port/swp9@leaf3','0000','0000',8);
+INSERT INTO "claim" VALUES('subnet/acme/red','40000000000000000000000000a010100','40000000000000000000000000a0101ff',65);
+INSERT INTO "claim" VALUES('subnet/acme/red','40000000000000000000000000a010200','40000000000000000000000000a0102ff',67);
+INSERT INTO "claim" VALUES('subnet/acme/red','620010db8000100010000000000000000','620010db800010001ffffffffffffffff',66);
+INSERT INTO "claim" VALUES('subnet/acme/red','620010db8000100020000000000000000','620010db800010002ffffffffffffffff',68);
+INSERT INTO "claim" VALUES('subnet/bolt/blue','40000000000000000000000000a010100','40000000000000000000000000a0101ff',71);
+INSERT INTO "claim" VALUES('subnet/bolt/blue','40000000000000000000000000a010200','40000000000000000000000000a0102ff',73);
+INSERT INTO "claim" VALUES('subnet/bolt/blue','620010db8000100010000000000000000','620010db800010001ffffffffffffffff',72);
+INSERT INTO "claim" VALUES('subnet/bolt/blue','620010db8000100020000000000000000','620010db800010002ffffffffffffffff',74);
+INSERT INTO "claim" VALUES('subnet/platform/shared','40000000000000000000000000a090100','40000000000000000000000000a0901ff',77);
+INSERT INTO "claim" VALUES('subnet/platform/shared','40000000000000000000000000a090200','40000000000000000000000000a0902ff',79);
+INSERT INTO "claim" VALUES('subnet/platform/shared','620010db8000900010000000000000000','620010db800090001ffffffffffffffff',78);
+INSERT INTO "claim" VALUES('subnet/platform/shared','620010db8000900020000000000000000','620010db800090002ffffffffffffffff',80);
+INSERT INTO "claim" VALUES('subnet/system/border','40000000000000000000000000aff0000','40000000000000000000000000aff00ff',13);
+INSERT INTO "claim" VALUES('subnet/system/border','4000000000000000000000000cb007100','4000000000000000000000000cb0071ff',6);
+INSERT INTO "claim" VALUES('subnet/system/border','620010db8000d00000000000000000000','620010db8000d0000ffffffffffffffff',7);
+CREATE TABLE cursor (
+	pool TEXT NOT NULL, 
+	value BIGINT NOT NULL, 
+	PRIMARY KEY (pool)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "cursor" VALUES('asn',4200000004);
+INSERT INTO "cursor" VALUES('loopback',184483845);
+INSERT INTO "cursor" VALUES('peering',1);
+INSERT INTO "cursor" VALUES('rd/leaf1',7);
+INSERT INTO "cursor" VALUES('rd/leaf2',8);
+INSERT INTO "cursor" VALUES('rd/leaf3',9);
+INSERT INTO "cursor" VALUES('vni',10011);
+CREATE TABLE device (
+	name TEXT NOT NULL, 
+	desired BIGINT NOT NULL, 
+	offered BIGINT NOT NULL, 
+	confirmed BIGINT NOT NULL, 
+	reported BIGINT NOT NULL, 
+	digest TEXT NOT NULL, 
+	outcome TEXT NOT NULL, 
+	last_seen TEXT NOT NULL, 
+	agent_version TEXT NOT NULL, 
+	driver TEXT NOT NULL, 
+	os_version TEXT NOT NULL, 
+	diagnostics TEXT NOT NULL, 
+	drift TEXT NOT NULL, 
+	rejected TEXT NOT NULL, 
+	simulated BOOLEAN NOT NULL, 
+	PRIMARY KEY (name)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "device" VALUES('leaf1',2,2,2,2,'eee95bc5ddafdebd39c9d91f794b6d5e2c5c7190adfc9f3c6da8b59d51238486','held','2030-01-01T00:00:00.000Z','0.1.0','linux','8.4.4','[]','[]','',0);
+INSERT INTO "device" VALUES('leaf2',2,2,2,2,'6df8b4d4cfeeceff6718fe02ec5ae7cedef8f941ca3dd153a45a20f74377463a','held','2030-01-01T00:00:00.000Z','0.1.0','linux','8.4.4','[]','[]','',0);
+INSERT INTO "device" VALUES('leaf3',2,2,2,2,'47276b45209aa597a00713a6dd2c138504f51eab8a86cdb2fb141f30847fd401','held','2030-01-01T00:00:00.000Z','0.1.0','linux','8.4.4','[]','[]','',0);
+INSERT INTO "device" VALUES('spine1',2,2,2,2,'d54b1e012d76f5ed0b879c02957c1e9fb88a2a96f8608940608e10f5864b3832','held','2030-01-01T00:00:00.000Z','0.1.0','linux','8.4.4','[]','[]','',0);
+INSERT INTO "device" VALUES('spine2',2,2,2,2,'5cc61bd74afe42564a492dfe4f75552f2fa4f04fa0864d45e5111112a316f11f','held','2030-01-01T00:00:00.000Z','0.1.0','linux','8.4.4','[]','[]','',0);
+CREATE TABLE device_certificates (
+	serial VARCHAR(64) NOT NULL, 
+	device VARCHAR(255) NOT NULL, 
+	not_before BIGINT NOT NULL, 
+	not_after BIGINT NOT NULL, 
+	revoked BIGINT, 
+	PRIMARY KEY (serial)
+);
+CREATE TABLE device_revocations (
+	device VARCHAR(255) NOT NULL, 
+	at BIGINT NOT NULL, 
+	PRIMARY KEY (device)
+);
+CREATE TABLE enrolments (
+	id VARCHAR(16) NOT NULL, 
+	device VARCHAR(255) NOT NULL, 
+	secret_hash BLOB NOT NULL, 
+	created BIGINT NOT NULL, 
+	created_by VARCHAR(255) NOT NULL, 
+	expires BIGINT NOT NULL, 
+	used BIGINT, 
+	PRIMARY KEY (id)
+);
+CREATE TABLE fragment (
+	device TEXT NOT NULL, 
+	scope TEXT NOT NULL, 
+	hash TEXT NOT NULL, 
+	revision BIGINT NOT NULL, 
+	PRIMARY KEY (device, scope)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "fragment" VALUES('leaf1','base','9148706eaa3f39a0fe6700e6a73fa29e9c7a7d4612896933ca110297de7ab7a6',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp1','90468bdb5662502d25dc076ca722af0ab2a300072670a69b2e95ea50a96cd204',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp10','4c8355d3ff5f9c9c5f325563749e66dd15e72a2d5305b7af9cd36324f66cf7d3',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp11','aa510f4b3c06a263eb28cd10d29c0f52c421e1d505c896e62b87b5600fab1819',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp12','ff8e9c7f5526bb511747123fe623216a789d0944447a12f4cacb2d3a60a16ed4',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp13','02f98b18982ef091ee5e14b534db90037db27946106d16d6b5600f92a8282b6c',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp14','66547fbbc21ad132b6f4e4e4ec2baf540961d5980889e17919f29af9531ffcae',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp15','394909f140249258faa7e48d0568becef642310005960bcde654a50755ae6335',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp16','2307ae874283eb4b7ef11123a6bbc4aab5a25f31eb18a904b5a6820695b1c5e8',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp2','593925f5635983c31d92aad2db8b926dd539b055f5468add1c1d0f567d12c036',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp3','3ca48edac412a72f2d36b3b0497bb47e73a410efff1bf4c38c07fa83313556db',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp4','c0ead26915e11181db62cdf8f1d11feca826a1d3224eaa72d5246fb9d3878581',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp5','4c4c7ab4e69c499959aa3701896ec2f90586c1219f40176fe2b031ebe324f5b7',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp6','1ea3d88766c018d917bdb7a95dc51a8c1bae61da5a37602d4da8fe56aeb1f4a0',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp7','373f08fe619e45c08c386366e92fbdfe0de6b067e668541fa4eadc5f6870f140',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp8','2e2b49e2c648b8dca94d659f9ac5e4d4af9fb60280e053a80d452f9f205c8b50',2);
+INSERT INTO "fragment" VALUES('leaf1','port:swp9','c993884a26cb5f12bf2e996bf1bca393877e83ecdded24128b864df04b2580f4',2);
+INSERT INTO "fragment" VALUES('leaf1','vrf:vpc-2','80469db1155690c85a25fdf4265aeac682a67f3f8ffbc2e051d6fbd9b6a21f16',2);
+INSERT INTO "fragment" VALUES('leaf1','vrf:vpc-60','7df39bf03c2da8e589755f87c0a1cf3705a82d0dfccbbe9b533cd273195f55fa',2);
+INSERT INTO "fragment" VALUES('leaf1','vrf:vpc-61','fcceb2baa6484de9073466c2937fe7aac2295231860de1312c9c42fe601a8f91',2);
+INSERT INTO "fragment" VALUES('leaf1','vrf:vpc-62','c5338b19c66ed93a02326395ee2c7b7a36d504715b8ad7bc7f57828c9a1af344',2);
+INSERT INTO "fragment" VALUES('leaf2','base','73980817403f42ebbc851235153b761f78fc2c854591fdd122e70b603adaf8c1',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp1','90468bdb5662502d25dc076ca722af0ab2a300072670a69b2e95ea50a96cd204',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp10','4c8355d3ff5f9c9c5f325563749e66dd15e72a2d5305b7af9cd36324f66cf7d3',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp11','aa510f4b3c06a263eb28cd10d29c0f52c421e1d505c896e62b87b5600fab1819',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp12','ff8e9c7f5526bb511747123fe623216a789d0944447a12f4cacb2d3a60a16ed4',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp13','02f98b18982ef091ee5e14b534db90037db27946106d16d6b5600f92a8282b6c',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp14','66547fbbc21ad132b6f4e4e4ec2baf540961d5980889e17919f29af9531ffcae',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp15','394909f140249258faa7e48d0568becef642310005960bcde654a50755ae6335',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp16','2307ae874283eb4b7ef11123a6bbc4aab5a25f31eb18a904b5a6820695b1c5e8',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp2','593925f5635983c31d92aad2db8b926dd539b055f5468add1c1d0f567d12c036',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp3','3ca48edac412a72f2d36b3b0497bb47e73a410efff1bf4c38c07fa83313556db',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp4','c0ead26915e11181db62cdf8f1d11feca826a1d3224eaa72d5246fb9d3878581',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp5','4c4c7ab4e69c499959aa3701896ec2f90586c1219f40176fe2b031ebe324f5b7',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp6','1ea3d88766c018d917bdb7a95dc51a8c1bae61da5a37602d4da8fe56aeb1f4a0',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp7','373f08fe619e45c08c386366e92fbdfe0de6b067e668541fa4eadc5f6870f140',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp8','2e2b49e2c648b8dca94d659f9ac5e4d4af9fb60280e053a80d452f9f205c8b50',2);
+INSERT INTO "fragment" VALUES('leaf2','port:swp9','c993884a26cb5f12bf2e996bf1bca393877e83ecdded24128b864df04b2580f4',2);
+INSERT INTO "fragment" VALUES('leaf2','vrf:vpc-2','6dcae5716100f725b02dfa8cba6e2b73c89f992555dbe810bb57b54a8704e1d6',2);
+INSERT INTO "fragment" VALUES('leaf2','vrf:vpc-60','10a58307615637ee71ec912cb12cdc9bfdd38ba06543e831d7ffe0bf4b7ef0cc',2);
+INSERT INTO "fragment" VALUES('leaf2','vrf:vpc-61','03f5a1870e39e099572883443a396efaae01136cede817f5440cf97379e410a7',2);
+INSERT INTO "fragment" VALUES('leaf2','vrf:vpc-62','41584a7d5aae87b641f74985d5d30cba158dc6e245d6ea60899692d6f209ffd3',2);
+INSERT INTO "fragment" VALUES('leaf3','base','5f800e6da8597a0bcfed0dbb42f668717d3048c2e400c36c25094a3e6be09016',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp1','90468bdb5662502d25dc076ca722af0ab2a300072670a69b2e95ea50a96cd204',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp10','4c8355d3ff5f9c9c5f325563749e66dd15e72a2d5305b7af9cd36324f66cf7d3',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp11','aa510f4b3c06a263eb28cd10d29c0f52c421e1d505c896e62b87b5600fab1819',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp12','ff8e9c7f5526bb511747123fe623216a789d0944447a12f4cacb2d3a60a16ed4',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp13','02f98b18982ef091ee5e14b534db90037db27946106d16d6b5600f92a8282b6c',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp14','66547fbbc21ad132b6f4e4e4ec2baf540961d5980889e17919f29af9531ffcae',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp15','394909f140249258faa7e48d0568becef642310005960bcde654a50755ae6335',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp16','2307ae874283eb4b7ef11123a6bbc4aab5a25f31eb18a904b5a6820695b1c5e8',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp2','593925f5635983c31d92aad2db8b926dd539b055f5468add1c1d0f567d12c036',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp3','3ca48edac412a72f2d36b3b0497bb47e73a410efff1bf4c38c07fa83313556db',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp4','c0ead26915e11181db62cdf8f1d11feca826a1d3224eaa72d5246fb9d3878581',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp5','4c4c7ab4e69c499959aa3701896ec2f90586c1219f40176fe2b031ebe324f5b7',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp6','1ea3d88766c018d917bdb7a95dc51a8c1bae61da5a37602d4da8fe56aeb1f4a0',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp7','373f08fe619e45c08c386366e92fbdfe0de6b067e668541fa4eadc5f6870f140',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp8','2e2b49e2c648b8dca94d659f9ac5e4d4af9fb60280e053a80d452f9f205c8b50',2);
+INSERT INTO "fragment" VALUES('leaf3','port:swp9','c993884a26cb5f12bf2e996bf1bca393877e83ecdded24128b864df04b2580f4',2);
+INSERT INTO "fragment" VALUES('leaf3','vrf:vpc-2','d715debdf9cdb6034f2986561303cb930bb156568c6c34f3b62bc891a61a22cc',2);
+INSERT INTO "fragment" VALUES('leaf3','vrf:vpc-60','5e791612f9f7ee65b4e712dfb3d79704a4da6d2fa7ea4512de519cf2916d4d3d',2);
+INSERT INTO "fragment" VALUES('leaf3','vrf:vpc-61','b4b7eb66df95ba965cdb8ce9ee0f3b44625caa7c70c3b1881d7ece78c28b4193',2);
+INSERT INTO "fragment" VALUES('leaf3','vrf:vpc-62','00a575681e54606862550a2597769f3be61e3bb0c6eec1401f851e0fe246d5b8',2);
+INSERT INTO "fragment" VALUES('spine1','base','37daa2b50abca736b6f80d5f6fe43efef8d052de9a20d21049ce4831e177cc86',2);
+INSERT INTO "fragment" VALUES('spine1','port:swp1','90468bdb5662502d25dc076ca722af0ab2a300072670a69b2e95ea50a96cd204',2);
+INSERT INTO "fragment" VALUES('spine1','port:swp2','593925f5635983c31d92aad2db8b926dd539b055f5468add1c1d0f567d12c036',2);
+INSERT INTO "fragment" VALUES('spine1','port:swp3','ca72666caea57c5e9318f57855e0ce4514f282d26b7632cba78ac804e32dd5ba',2);
+INSERT INTO "fragment" VALUES('spine1','port:swp4','c0ead26915e11181db62cdf8f1d11feca826a1d3224eaa72d5246fb9d3878581',2);
+INSERT INTO "fragment" VALUES('spine1','port:swp5','4c4c7ab4e69c499959aa3701896ec2f90586c1219f40176fe2b031ebe324f5b7',2);
+INSERT INTO "fragment" VALUES('spine1','port:swp6','1ea3d88766c018d917bdb7a95dc51a8c1bae61da5a37602d4da8fe56aeb1f4a0',2);
+INSERT INTO "fragment" VALUES('spine1','port:swp7','373f08fe619e45c08c386366e92fbdfe0de6b067e668541fa4eadc5f6870f140',2);
+INSERT INTO "fragment" VALUES('spine1','port:swp8','2e2b49e2c648b8dca94d659f9ac5e4d4af9fb60280e053a80d452f9f205c8b50',2);
+INSERT INTO "fragment" VALUES('spine2','base','cb2cb6dac225a50904303aa047bd9b3cd03b068be82f7325a2b9d757938a8dd4',2);
+INSERT INTO "fragment" VALUES('spine2','port:swp1','90468bdb5662502d25dc076ca722af0ab2a300072670a69b2e95ea50a96cd204',2);
+INSERT INTO "fragment" VALUES('spine2','port:swp2','593925f5635983c31d92aad2db8b926dd539b055f5468add1c1d0f567d12c036',2);
+INSERT INTO "fragment" VALUES('spine2','port:swp3','ca72666caea57c5e9318f57855e0ce4514f282d26b7632cba78ac804e32dd5ba',2);
+INSERT INTO "fragment" VALUES('spine2','port:swp4','c0ead26915e11181db62cdf8f1d11feca826a1d3224eaa72d5246fb9d3878581',2);
+INSERT INTO "fragment" VALUES('spine2','port:swp5','4c4c7ab4e69c499959aa3701896ec2f90586c1219f40176fe2b031ebe324f5b7',2);
+INSERT INTO "fragment" VALUES('spine2','port:swp6','1ea3d88766c018d917bdb7a95dc51a8c1bae61da5a37602d4da8fe56aeb1f4a0',2);
+INSERT INTO "fragment" VALUES('spine2','port:swp7','373f08fe619e45c08c386366e92fbdfe0de6b067e668541fa4eadc5f6870f140',2);
+INSERT INTO "fragment" VALUES('spine2','port:swp8','2e2b49e2c648b8dca94d659f9ac5e4d4af9fb60280e053a80d452f9f205c8b50',2);
+CREATE TABLE held (
+	device TEXT NOT NULL, 
+	scope TEXT NOT NULL, 
+	hash TEXT NOT NULL, 
+	PRIMARY KEY (device, scope)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "held" VALUES('leaf3','vrf:vpc-62','00a575681e54606862550a2597769f3be61e3bb0c6eec1401f851e0fe246d5b8');
+INSERT INTO "held" VALUES('leaf1','port:swp13','02f98b18982ef091ee5e14b534db90037db27946106d16d6b5600f92a8282b6c');
+INSERT INTO "held" VALUES('leaf2','port:swp13','02f98b18982ef091ee5e14b534db90037db27946106d16d6b5600f92a8282b6c');
+INSERT INTO "held" VALUES('leaf3','port:swp13','02f98b18982ef091ee5e14b534db90037db27946106d16d6b5600f92a8282b6c');
+INSERT INTO "held" VALUES('leaf2','vrf:vpc-61','03f5a1870e39e099572883443a396efaae01136cede817f5440cf97379e410a7');
+INSERT INTO "held" VALUES('leaf2','vrf:vpc-60','10a58307615637ee71ec912cb12cdc9bfdd38ba06543e831d7ffe0bf4b7ef0cc');
+INSERT INTO "held" VALUES('leaf1','port:swp6','1ea3d88766c018d917bdb7a95dc51a8c1bae61da5a37602d4da8fe56aeb1f4a0');
+INSERT INTO "held" VALUES('leaf2','port:swp6','1ea3d88766c018d917bdb7a95dc51a8c1bae61da5a37602d4da8fe56aeb1f4a0');
+INSERT INTO "held" VALUES('leaf3','port:swp6','1ea3d88766c018d917bdb7a95dc51a8c1bae61da5a37602d4da8fe56aeb1f4a0');
+INSERT INTO "held" VALUES('spine1','port:swp6','1ea3d88766c018d917bdb7a95dc51a8c1bae61da5a37602d4da8fe56aeb1f4a0');
+INSERT INTO "held" VALUES('spine2','port:swp6','1ea3d88766c018d917bdb7a95dc51a8c1bae61da5a37602d4da8fe56aeb1f4a0');
+INSERT INTO "held" VALUES('leaf1','port:swp16','2307ae874283eb4b7ef11123a6bbc4aab5a25f31eb18a904b5a6820695b1c5e8');
+INSERT INTO "held" VALUES('leaf2','port:swp16','2307ae874283eb4b7ef11123a6bbc4aab5a25f31eb18a904b5a6820695b1c5e8');
+INSERT INTO "held" VALUES('leaf3','port:swp16','2307ae874283eb4b7ef11123a6bbc4aab5a25f31eb18a904b5a6820695b1c5e8');
+INSERT INTO "held" VALUES('leaf1','port:swp8','2e2b49e2c648b8dca94d659f9ac5e4d4af9fb60280e053a80d452f9f205c8b50');
+INSERT INTO "held" VALUES('leaf2','port:swp8','2e2b49e2c648b8dca94d659f9ac5e4d4af9fb60280e053a80d452f9f205c8b50');
+INSERT INTO "held" VALUES('leaf3','port:swp8','2e2b49e2c648b8dca94d659f9ac5e4d4af9fb60280e053a80d452f9f205c8b50');
+INSERT INTO "held" VALUES('spine1','port:swp8','2e2b49e2c648b8dca94d659f9ac5e4d4af9fb60280e053a80d452f9f205c8b50');
+INSERT INTO "held" VALUES('spine2','port:swp8','2e2b49e2c648b8dca94d659f9ac5e4d4af9fb60280e053a80d452f9f205c8b50');
+INSERT INTO "held" VALUES('leaf1','port:swp7','373f08fe619e45c08c386366e92fbdfe0de6b067e668541fa4eadc5f6870f140');
+INSERT INTO "held" VALUES('leaf2','port:swp7','373f08fe619e45c08c386366e92fbdfe0de6b067e668541fa4eadc5f6870f140');
+INSERT INTO "held" VALUES('leaf3','port:swp7','373f08fe619e45c08c386366e92fbdfe0de6b067e668541fa4eadc5f6870f140');
+INSERT INTO "held" VALUES('spine1','port:swp7','373f08fe619e45c08c386366e92fbdfe0de6b067e668541fa4eadc5f6870f140');
+INSERT INTO "held" VALUES('spine2','port:swp7','373f08fe619e45c08c386366e92fbdfe0de6b067e668541fa4eadc5f6870f140');
+INSERT INTO "held" VALUES('spine1','base','37daa2b50abca736b6f80d5f6fe43efef8d052de9a20d21049ce4831e177cc86');
+INSERT INTO "held" VALUES('leaf1','port:swp15','394909f140249258faa7e48d0568becef642310005960bcde654a50755ae6335');
+INSERT INTO "held" VALUES('leaf2','port:swp15','394909f140249258faa7e48d0568becef642310005960bcde654a50755ae6335');
+INSERT INTO "held" VALUES('leaf3','port:swp15','394909f140249258faa7e48d0568becef642310005960bcde654a50755ae6335');
+INSERT INTO "held" VALUES('leaf1','port:swp3','3ca48edac412a72f2d36b3b0497bb47e73a410efff1bf4c38c07fa83313556db');
+INSERT INTO "held" VALUES('leaf2','port:swp3','3ca48edac412a72f2d36b3b0497bb47e73a410efff1bf4c38c07fa83313556db');
+INSERT INTO "held" VALUES('leaf3','port:swp3','3ca48edac412a72f2d36b3b0497bb47e73a410efff1bf4c38c07fa83313556db');
+INSERT INTO "held" VALUES('leaf2','vrf:vpc-62','41584a7d5aae87b641f74985d5d30cba158dc6e245d6ea60899692d6f209ffd3');
+INSERT INTO "held" VALUES('leaf1','port:swp5','4c4c7ab4e69c499959aa3701896ec2f90586c1219f40176fe2b031ebe324f5b7');
+INSERT INTO "held" VALUES('leaf2','port:swp5','4c4c7ab4e69c499959aa3701896ec2f90586c1219f40176fe2b031ebe324f5b7');
+INSERT INTO "held" VALUES('leaf3','port:swp5','4c4c7ab4e69c499959aa3701896ec2f90586c1219f40176fe2b031ebe324f5b7');
+INSERT INTO "held" VALUES('spine1','port:swp5','4c4c7ab4e69c499959aa3701896ec2f90586c1219f40176fe2b031ebe324f5b7');
+INSERT INTO "held" VALUES('spine2','port:swp5','4c4c7ab4e69c499959aa3701896ec2f90586c1219f40176fe2b031ebe324f5b7');
+INSERT INTO "held" VALUES('leaf1','port:swp10','4c8355d3ff5f9c9c5f325563749e66dd15e72a2d5305b7af9cd36324f66cf7d3');
+INSERT INTO "held" VALUES('leaf2','port:swp10','4c8355d3ff5f9c9c5f325563749e66dd15e72a2d5305b7af9cd36324f66cf7d3');
+INSERT INTO "held" VALUES('leaf3','port:swp10','4c8355d3ff5f9c9c5f325563749e66dd15e72a2d5305b7af9cd36324f66cf7d3');
+INSERT INTO "held" VALUES('leaf1','port:swp2','593925f5635983c31d92aad2db8b926dd539b055f5468add1c1d0f567d12c036');
+INSERT INTO "held" VALUES('leaf2','port:swp2','593925f5635983c31d92aad2db8b926dd539b055f5468add1c1d0f567d12c036');
+INSERT INTO "held" VALUES('leaf3','port:swp2','593925f5635983c31d92aad2db8b926dd539b055f5468add1c1d0f567d12c036');
+INSERT INTO "held" VALUES('spine1','port:swp2','593925f5635983c31d92aad2db8b926dd539b055f5468add1c1d0f567d12c036');
+INSERT INTO "held" VALUES('spine2','port:swp2','593925f5635983c31d92aad2db8b926dd539b055f5468add1c1d0f567d12c036');
+INSERT INTO "held" VALUES('leaf3','vrf:vpc-60','5e791612f9f7ee65b4e712dfb3d79704a4da6d2fa7ea4512de519cf2916d4d3d');
+INSERT INTO "held" VALUES('leaf3','base','5f800e6da8597a0bcfed0dbb42f668717d3048c2e400c36c25094a3e6be09016');
+INSERT INTO "held" VALUES('leaf1','port:swp14','66547fbbc21ad132b6f4e4e4ec2baf540961d5980889e17919f29af9531ffcae');
+INSERT INTO "held" VALUES('leaf2','port:swp14','66547fbbc21ad132b6f4e4e4ec2baf540961d5980889e17919f29af9531ffcae');
+INSERT INTO "held" VALUES('leaf3','port:swp14','66547fbbc21ad132b6f4e4e4ec2baf540961d5980889e17919f29af9531ffcae');
+INSERT INTO "held" VALUES('leaf2','vrf:vpc-2','6dcae5716100f725b02dfa8cba6e2b73c89f992555dbe810bb57b54a8704e1d6');
+INSERT INTO "held" VALUES('leaf2','base','73980817403f42ebbc851235153b761f78fc2c854591fdd122e70b603adaf8c1');
+INSERT INTO "held" VALUES('leaf1','vrf:vpc-60','7df39bf03c2da8e589755f87c0a1cf3705a82d0dfccbbe9b533cd273195f55fa');
+INSERT INTO "held" VALUES('leaf1','vrf:vpc-2','80469db1155690c85a25fdf4265aeac682a67f3f8ffbc2e051d6fbd9b6a21f16');
+INSERT INTO "held" VALUES('leaf1','port:swp1','90468bdb5662502d25dc076ca722af0ab2a300072670a69b2e95ea50a96cd204');
+INSERT INTO "held" VALUES('leaf2','port:swp1','90468bdb5662502d25dc076ca722af0ab2a300072670a69b2e95ea50a96cd204');
+INSERT INTO "held" VALUES('leaf3','port:swp1','90468bdb5662502d25dc076ca722af0ab2a300072670a69b2e95ea50a96cd204');
+INSERT INTO "held" VALUES('spine1','port:swp1','90468bdb5662502d25dc076ca722af0ab2a300072670a69b2e95ea50a96cd204');
+INSERT INTO "held" VALUES('spine2','port:swp1','90468bdb5662502d25dc076ca722af0ab2a300072670a69b2e95ea50a96cd204');
+INSERT INTO "held" VALUES('leaf1','base','9148706eaa3f39a0fe6700e6a73fa29e9c7a7d4612896933ca110297de7ab7a6');
+INSERT INTO "held" VALUES('leaf1','port:swp11','aa510f4b3c06a263eb28cd10d29c0f52c421e1d505c896e62b87b5600fab1819');
+INSERT INTO "held" VALUES('leaf2','port:swp11','aa510f4b3c06a263eb28cd10d29c0f52c421e1d505c896e62b87b5600fab1819');
+INSERT INTO "held" VALUES('leaf3','port:swp11','aa510f4b3c06a263eb28cd10d29c0f52c421e1d505c896e62b87b5600fab1819');
+INSERT INTO "held" VALUES('leaf3','vrf:vpc-61','b4b7eb66df95ba965cdb8ce9ee0f3b44625caa7c70c3b1881d7ece78c28b4193');
+INSERT INTO "held" VALUES('leaf1','port:swp4','c0ead26915e11181db62cdf8f1d11feca826a1d3224eaa72d5246fb9d3878581');
+INSERT INTO "held" VALUES('leaf2','port:swp4','c0ead26915e11181db62cdf8f1d11feca826a1d3224eaa72d5246fb9d3878581');
+INSERT INTO "held" VALUES('leaf3','port:swp4','c0ead26915e11181db62cdf8f1d11feca826a1d3224eaa72d5246fb9d3878581');
+INSERT INTO "held" VALUES('spine1','port:swp4','c0ead26915e11181db62cdf8f1d11feca826a1d3224eaa72d5246fb9d3878581');
+INSERT INTO "held" VALUES('spine2','port:swp4','c0ead26915e11181db62cdf8f1d11feca826a1d3224eaa72d5246fb9d3878581');
+INSERT INTO "held" VALUES('leaf1','vrf:vpc-62','c5338b19c66ed93a02326395ee2c7b7a36d504715b8ad7bc7f57828c9a1af344');
+INSERT INTO "held" VALUES('leaf1','port:swp9','c993884a26cb5f12bf2e996bf1bca393877e83ecdded24128b864df04b2580f4');
+INSERT INTO "held" VALUES('leaf2','port:swp9','c993884a26cb5f12bf2e996bf1bca393877e83ecdded24128b864df04b2580f4');
+INSERT INTO "held" VALUES('leaf3','port:swp9','c993884a26cb5f12bf2e996bf1bca393877e83ecdded24128b864df04b2580f4');
+INSERT INTO "held" VALUES('spine1','port:swp3','ca72666caea57c5e9318f57855e0ce4514f282d26b7632cba78ac804e32dd5ba');
+INSERT INTO "held" VALUES('spine2','port:swp3','ca72666caea57c5e9318f57855e0ce4514f282d26b7632cba78ac804e32dd5ba');
+INSERT INTO "held" VALUES('spine2','base','cb2cb6dac225a50904303aa047bd9b3cd03b068be82f7325a2b9d757938a8dd4');
+INSERT INTO "held" VALUES('leaf3','vrf:vpc-2','d715debdf9cdb6034f2986561303cb930bb156568c6c34f3b62bc891a61a22cc');
+INSERT INTO "held" VALUES('leaf1','vrf:vpc-61','fcceb2baa6484de9073466c2937fe7aac2295231860de1312c9c42fe601a8f91');
+INSERT INTO "held" VALUES('leaf1','port:swp12','ff8e9c7f5526bb511747123fe623216a789d0944447a12f4cacb2d3a60a16ed4');
+INSERT INTO "held" VALUES('leaf2','port:swp12','ff8e9c7f5526bb511747123fe623216a789d0944447a12f4cacb2d3a60a16ed4');
+INSERT INTO "held" VALUES('leaf3','port:swp12','ff8e9c7f5526bb511747123fe623216a789d0944447a12f4cacb2d3a60a16ed4');
+CREATE TABLE history (
+	id INTEGER NOT NULL, 
+	revision INTEGER NOT NULL, 
+	kind TEXT NOT NULL, 
+	tenant TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	labels TEXT NOT NULL, 
+	spec TEXT, 
+	PRIMARY KEY (id, revision)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "history" VALUES(1,1,'tenant','-','system','{}','{"description":"Owns the border VPC and the fabric''s own prefixes."}');
+INSERT INTO "history" VALUES(2,1,'vpc','system','border','{}','{"description":"Upstream sessions and public addresses."}');
+INSERT INTO "history" VALUES(3,1,'profile','-','default','{}','{}');
+INSERT INTO "history" VALUES(4,2,'allocation','system','public-v4','{}','{"prefix":"203.0.113.0/24"}');
+INSERT INTO "history" VALUES(5,2,'allocation','system','public-v6','{}','{"prefix":"2001:db8:d::/48"}');
+INSERT INTO "history" VALUES(6,2,'subnet','system','dmz-v4','{}','{"prefix":"203.0.113.0/24"}');
+INSERT INTO "history" VALUES(7,2,'subnet','system','dmz-v6','{}','{"prefix":"2001:db8:d::/64"}');
+INSERT INTO "history" VALUES(8,2,'vnet','system','dmz','{}','{"vpc":"border","gateways":["203.0.113.1/24","2001:db8:d::1/64"],"ports":[{"port":"swp9@leaf3"},{"port":"swp9@leaf1"}]}');
+INSERT INTO "history" VALUES(9,2,'bgp-peer','system','isp1','{}','{"port":"swp16@leaf1","local_addresses":["192.0.2.0/31","2001:db8:ffff::/127"],"remote_addresses":["192.0.2.1","2001:db8:ffff::1"],"remote_asn":64496,"bfd":true}');
+INSERT INTO "history" VALUES(10,2,'bgp-peer','system','isp2','{}','{"port":"swp16@leaf2","local_addresses":["192.0.2.2/31","2001:db8:ffff::2/127"],"remote_addresses":["192.0.2.3","2001:db8:ffff::3"],"remote_asn":64497,"bfd":true}');
+INSERT INTO "history" VALUES(11,2,'site','-','dc1','{}','{"public_asn":64500}');
+INSERT INTO "history" VALUES(12,2,'allocation','system','loopbacks','{}','{"prefix":"10.255.0.0/24"}');
+INSERT INTO "history" VALUES(13,2,'subnet','system','loopbacks','{}','{"prefix":"10.255.0.0/24","purpose":"loopback","sites":["dc1"]}');
+INSERT INTO "history" VALUES(14,2,'switch','-','spine1','{}','{"site":"dc1","role":"spine","ports":8}');
+INSERT INTO "history" VALUES(15,2,'switch','-','spine2','{}','{"site":"dc1","role":"spine","ports":8}');
+INSERT INTO "history" VALUES(16,2,'switch','-','leaf1','{}','{"site":"dc1","role":"leaf","ports":16}');
+INSERT INTO "history" VALUES(17,2,'switch','-','leaf2','{}','{"site":"dc1","role":"leaf","ports":16}');
+INSERT INTO "history" VALUES(18,2,'switch','-','leaf3','{}','{"site":"dc1","role":"leaf","ports":16}');
+INSERT INTO "history" VALUES(19,2,'switch','-','oob1','{}','{"site":"dc1","role":"oob","ports":16}');
+INSERT INTO "history" VALUES(20,2,'link','-','leaf1-spine1','{}','{"a":"swp1@leaf1","b":"swp1@spine1","underlay":true}');
+INSERT INTO "history" VALUES(21,2,'link','-','leaf1-spine2','{}','{"a":"swp2@leaf1","b":"swp1@spine2","underlay":true}');
+INSERT INTO "history" VALUES(22,2,'link','-','leaf2-spine1','{}','{"a":"swp1@leaf2","b":"swp2@spine1","underlay":true}');
+INSERT INTO "history" VALUES(23,2,'link','-','leaf2-spine2','{}','{"a":"swp2@leaf2","b":"swp2@spine2","underlay":true}');
+INSERT INTO "history" VALUES(24,2,'link','-','leaf3-spine1','{}','{"a":"swp1@leaf3","b":"swp3@spine1","underlay":true}');
+INSERT INTO "history" VALUES(25,2,'link','-','leaf3-spine2','{}','{"a":"swp2@leaf3","b":"swp3@spine2","underlay":true}');
+INSERT INTO "history" VALUES(26,2,'link','-','spine1-oob','{}','{"a":"mgmt0@spine1","b":"swp1@oob1"}');
+INSERT INTO "history" VALUES(27,2,'link','-','spine2-oob','{}','{"a":"mgmt0@spine2","b":"swp2@oob1"}');
+INSERT INTO "history" VALUES(28,2,'link','-','leaf1-oob','{}','{"a":"mgmt0@leaf1","b":"swp3@oob1"}');
+INSERT INTO "history" VALUES(29,2,'link','-','leaf2-oob','{}','{"a":"mgmt0@leaf2","b":"swp4@oob1"}');
+INSERT INTO "history" VALUES(30,2,'link','-','leaf3-oob','{}','{"a":"mgmt0@leaf3","b":"swp5@oob1"}');
+INSERT INTO "history" VALUES(31,2,'server','-','isp1','{}','{"site":"dc1","role":"router","nics":[{"name":"eth1","addresses":["192.0.2.1/31","2001:db8:ffff::1/127"]}]}');
+INSERT INTO "history" VALUES(32,2,'server','-','isp2','{}','{"site":"dc1","role":"router","nics":[{"name":"eth1","addresses":["192.0.2.3/31","2001:db8:ffff::3/127"]}]}');
+INSERT INTO "history" VALUES(33,2,'link','-','isp1-leaf1','{}','{"a":"eth1@isp1","b":"swp16@leaf1"}');
+INSERT INTO "history" VALUES(34,2,'link','-','isp2-leaf2','{}','{"a":"eth1@isp2","b":"swp16@leaf2"}');
+INSERT INTO "history" VALUES(35,2,'server','-','r1','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.1.1.11/24","2001:db8:1:1::11/64"]}]}');
+INSERT INTO "history" VALUES(36,2,'server','-','r2','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.1.1.12/24","2001:db8:1:1::12/64"]}]}');
+INSERT INTO "history" VALUES(37,2,'server','-','r3','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.1.2.13/24","2001:db8:1:2::13/64"]}]}');
+INSERT INTO "history" VALUES(38,2,'server','-','b1','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.1.1.11/24","2001:db8:1:1::11/64"]}]}');
+INSERT INTO "history" VALUES(39,2,'server','-','b2','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.1.1.12/24","2001:db8:1:1::12/64"]},{"name":"eth2","addresses":["192.168.77.2/24"]}]}');
+INSERT INTO "history" VALUES(40,2,'server','-','b3','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.1.2.13/24","2001:db8:1:2::13/64"]},{"name":"eth2","addresses":["192.168.77.3/24"]}]}');
+INSERT INTO "history" VALUES(41,2,'server','-','s1','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.9.1.11/24","2001:db8:9:1::11/64"]}]}');
+INSERT INTO "history" VALUES(42,2,'server','-','s2','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.9.2.12/24","2001:db8:9:2::12/64"]}]}');
+INSERT INTO "history" VALUES(43,2,'server','-','d1','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["203.0.113.11/24","2001:db8:d::11/64"]}]}');
+INSERT INTO "history" VALUES(44,2,'server','-','d2','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["203.0.113.12/24","2001:db8:d::12/64"]}]}');
+INSERT INTO "history" VALUES(45,2,'link','-','r1-leaf1','{}','{"a":"eth1@r1","b":"swp5@leaf1"}');
+INSERT INTO "history" VALUES(46,2,'link','-','r2-leaf2','{}','{"a":"eth1@r2","b":"swp5@leaf2"}');
+INSERT INTO "history" VALUES(47,2,'link','-','r3-leaf3','{}','{"a":"eth1@r3","b":"swp5@leaf3"}');
+INSERT INTO "history" VALUES(48,2,'link','-','b1-leaf1','{}','{"a":"eth1@b1","b":"swp6@leaf1"}');
+INSERT INTO "history" VALUES(49,2,'link','-','b2-leaf2','{}','{"a":"eth1@b2","b":"swp6@leaf2"}');
+INSERT INTO "history" VALUES(50,2,'link','-','b3-leaf3','{}','{"a":"eth1@b3","b":"swp6@leaf3"}');
+INSERT INTO "history" VALUES(51,2,'link','-','b2-leaf2-heartbeat','{}','{"a":"eth2@b2","b":"swp7@leaf2"}');
+INSERT INTO "history" VALUES(52,2,'link','-','b3-leaf3-heartbeat','{}','{"a":"eth2@b3","b":"swp7@leaf3"}');
+INSERT INTO "history" VALUES(53,2,'link','-','s1-leaf2','{}','{"a":"eth1@s1","b":"swp8@leaf2"}');
+INSERT INTO "history" VALUES(54,2,'link','-','s2-leaf3','{}','{"a":"eth1@s2","b":"swp8@leaf3"}');
+INSERT INTO "history" VALUES(55,2,'link','-','d1-leaf3','{}','{"a":"eth1@d1","b":"swp9@leaf3"}');
+INSERT INTO "history" VALUES(56,2,'link','-','d2-leaf1','{}','{"a":"eth1@d2","b":"swp9@leaf1"}');
+INSERT INTO "history" VALUES(57,2,'tenant','-','acme','{}','{"description":"owner of red"}');
+INSERT INTO "history" VALUES(58,2,'tenant','-','bolt','{}','{"description":"owner of blue"}');
+INSERT INTO "history" VALUES(59,2,'tenant','-','platform','{}','{"description":"services for others"}');
+INSERT INTO "history" VALUES(60,2,'vpc','acme','red','{}','{}');
+INSERT INTO "history" VALUES(61,2,'vpc','bolt','blue','{}','{}');
+INSERT INTO "history" VALUES(62,2,'vpc','platform','shared','{}','{}');
+INSERT INTO "history" VALUES(63,2,'allocation','acme','red-v4','{}','{"prefix":"10.1.0.0/16","vpc":"red"}');
+INSERT INTO "history" VALUES(64,2,'allocation','acme','red-v6','{}','{"prefix":"2001:db8:1::/48","vpc":"red"}');
+INSERT INTO "history" VALUES(65,2,'subnet','acme','red-web-v4','{}','{"prefix":"10.1.1.0/24","vpc":"red"}');
+INSERT INTO "history" VALUES(66,2,'subnet','acme','red-web-v6','{}','{"prefix":"2001:db8:1:1::/64","vpc":"red"}');
+INSERT INTO "history" VALUES(67,2,'subnet','acme','red-db-v4','{}','{"prefix":"10.1.2.0/24","vpc":"red"}');
+INSERT INTO "history" VALUES(68,2,'subnet','acme','red-db-v6','{}','{"prefix":"2001:db8:1:2::/64","vpc":"red"}');
+INSERT INTO "history" VALUES(69,2,'allocation','bolt','blue-v4','{}','{"prefix":"10.1.0.0/16","vpc":"blue"}');
+INSERT INTO "history" VALUES(70,2,'allocation','bolt','blue-v6','{}','{"prefix":"2001:db8:1::/48","vpc":"blue"}');
+INSERT INTO "history" VALUES(71,2,'subnet','bolt','blue-web-v4','{}','{"prefix":"10.1.1.0/24","vpc":"blue"}');
+INSERT INTO "history" VALUES(72,2,'subnet','bolt','blue-web-v6','{}','{"prefix":"2001:db8:1:1::/64","vpc":"blue"}');
+INSERT INTO "history" VALUES(73,2,'subnet','bolt','blue-db-v4','{}','{"prefix":"10.1.2.0/24","vpc":"blue"}');
+INSERT INTO "history" VALUES(74,2,'subnet','bolt','blue-db-v6','{}','{"prefix":"2001:db8:1:2::/64","vpc":"blue"}');
+INSERT INTO "history" VALUES(75,2,'allocation','platform','shared-v4','{}','{"prefix":"10.9.0.0/16","vpc":"shared"}');
+INSERT INTO "history" VALUES(76,2,'allocation','platform','shared-v6','{}','{"prefix":"2001:db8:9::/48","vpc":"shared"}');
+INSERT INTO "history" VALUES(77,2,'subnet','platform','shared-a-v4','{}','{"prefix":"10.9.1.0/24","vpc":"shared"}');
+INSERT INTO "history" VALUES(78,2,'subnet','platform','shared-a-v6','{}','{"prefix":"2001:db8:9:1::/64","vpc":"shared"}');
+INSERT INTO "history" VALUES(79,2,'subnet','platform','shared-b-v4','{}','{"prefix":"10.9.2.0/24","vpc":"shared"}');
+INSERT INTO "history" VALUES(80,2,'subnet','platform','shared-b-v6','{}','{"prefix":"2001:db8:9:2::/64","vpc":"shared"}');
+INSERT INTO "history" VALUES(81,2,'vnet','acme','red-web','{}','{"vpc":"red","gateways":["10.1.1.1/24","2001:db8:1:1::1/64"],"ports":[{"port":"swp5@leaf1"},{"port":"swp5@leaf2"}]}');
+INSERT INTO "history" VALUES(82,2,'vnet','acme','red-db','{}','{"vpc":"red","gateways":["10.1.2.1/24","2001:db8:1:2::1/64"],"ports":[{"port":"swp5@leaf3"}]}');
+INSERT INTO "history" VALUES(83,2,'vnet','bolt','blue-web','{}','{"vpc":"blue","gateways":["10.1.1.1/24","2001:db8:1:1::1/64"],"ports":[{"port":"swp6@leaf1"},{"port":"swp6@leaf2"}]}');
+INSERT INTO "history" VALUES(84,2,'vnet','bolt','blue-db','{}','{"vpc":"blue","gateways":["10.1.2.1/24","2001:db8:1:2::1/64"],"ports":[{"port":"swp6@leaf3"}]}');
+INSERT INTO "history" VALUES(85,2,'vnet','bolt','blue-heartbeat','{}','{"vpc":"blue","ports":[{"port":"swp7@leaf2"},{"port":"swp7@leaf3"}]}');
+INSERT INTO "history" VALUES(86,2,'vnet','platform','shared-a','{}','{"vpc":"shared","gateways":["10.9.1.1/24","2001:db8:9:1::1/64"],"ports":[{"port":"swp8@leaf2"}]}');
+INSERT INTO "history" VALUES(87,2,'vnet','platform','shared-b','{}','{"vpc":"shared","gateways":["10.9.2.1/24","2001:db8:9:2::1/64"],"ports":[{"port":"swp8@leaf3"}]}');
+INSERT INTO "history" VALUES(88,2,'vpc-peering','platform','red-shared','{}','{"a":{"vpc":"acme/red"},"b":{"vpc":"shared"}}');
+CREATE TABLE label (
+	id INTEGER NOT NULL, 
+	"key" TEXT NOT NULL, 
+	value TEXT NOT NULL, 
+	PRIMARY KEY (id, "key")
+)
+ WITHOUT ROWID
+
+;
+CREATE TABLE mark (
+	space TEXT NOT NULL, 
+	value TEXT NOT NULL, 
+	id INTEGER NOT NULL, 
+	PRIMARY KEY (space, value, id)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "mark" VALUES('timers/default','300 300 3',3);
+INSERT INTO "mark" VALUES('underlay-mtu/default','9216',3);
+INSERT INTO "mark" VALUES('allocation/system/border','203.0.113.0/24',4);
+INSERT INTO "mark" VALUES('allocation/system/border','2001:db8:d::/48',5);
+INSERT INTO "mark" VALUES('gateway/system/border/203.0.113.0/24','*',6);
+INSERT INTO "mark" VALUES('prefix/system/border','203.0.113.0/24',6);
+INSERT INTO "mark" VALUES('subnet','203.0.113.0/24',6);
+INSERT INTO "mark" VALUES('gateway/system/border/2001:db8:d::/64','*',7);
+INSERT INTO "mark" VALUES('prefix/system/border','2001:db8:d::/64',7);
+INSERT INTO "mark" VALUES('subnet','2001:db8:d::/64',7);
+INSERT INTO "mark" VALUES('placed/system/border','leaf1',8);
+INSERT INTO "mark" VALUES('placed/system/border','leaf3',8);
+INSERT INTO "mark" VALUES('placed/system/border','leaf1',9);
+INSERT INTO "mark" VALUES('placed/system/border','leaf2',10);
+INSERT INTO "mark" VALUES('outside/dc1','64500',11);
+INSERT INTO "mark" VALUES('overlay/dc1','65000 02:00:5e:00:01:01',11);
+INSERT INTO "mark" VALUES('allocation/system/border','10.255.0.0/24',12);
+INSERT INTO "mark" VALUES('loopback/dc1','10.255.0.0/24',13);
+INSERT INTO "mark" VALUES('underlay','10.255.0.0/24',13);
+INSERT INTO "mark" VALUES('leaf/leaf1','184483843 4200000002 dc1',16);
+INSERT INTO "mark" VALUES('vtep','10.255.0.3',16);
+INSERT INTO "mark" VALUES('leaf/leaf2','184483844 4200000003 dc1',17);
+INSERT INTO "mark" VALUES('vtep','10.255.0.4',17);
+INSERT INTO "mark" VALUES('leaf/leaf3','184483845 4200000004 dc1',18);
+INSERT INTO "mark" VALUES('vtep','10.255.0.5',18);
+INSERT INTO "mark" VALUES('allocation/acme/red','10.1.0.0/16',63);
+INSERT INTO "mark" VALUES('allocation/acme/red','2001:db8:1::/48',64);
+INSERT INTO "mark" VALUES('gateway/acme/red/10.1.1.0/24','*',65);
+INSERT INTO "mark" VALUES('prefix/acme/red','10.1.1.0/24',65);
+INSERT INTO "mark" VALUES('subnet','10.1.1.0/24',65);
+INSERT INTO "mark" VALUES('gateway/acme/red/2001:db8:1:1::/64','*',66);
+INSERT INTO "mark" VALUES('prefix/acme/red','2001:db8:1:1::/64',66);
+INSERT INTO "mark" VALUES('subnet','2001:db8:1:1::/64',66);
+INSERT INTO "mark" VALUES('gateway/acme/red/10.1.2.0/24','*',67);
+INSERT INTO "mark" VALUES('prefix/acme/red','10.1.2.0/24',67);
+INSERT INTO "mark" VALUES('subnet','10.1.2.0/24',67);
+INSERT INTO "mark" VALUES('gateway/acme/red/2001:db8:1:2::/64','*',68);
+INSERT INTO "mark" VALUES('prefix/acme/red','2001:db8:1:2::/64',68);
+INSERT INTO "mark" VALUES('subnet','2001:db8:1:2::/64',68);
+INSERT INTO "mark" VALUES('allocation/bolt/blue','10.1.0.0/16',69);
+INSERT INTO "mark" VALUES('allocation/bolt/blue','2001:db8:1::/48',70);
+INSERT INTO "mark" VALUES('gateway/bolt/blue/10.1.1.0/24','*',71);
+INSERT INTO "mark" VALUES('prefix/bolt/blue','10.1.1.0/24',71);
+INSERT INTO "mark" VALUES('subnet','10.1.1.0/24',71);
+INSERT INTO "mark" VALUES('gateway/bolt/blue/2001:db8:1:1::/64','*',72);
+INSERT INTO "mark" VALUES('prefix/bolt/blue','2001:db8:1:1::/64',72);
+INSERT INTO "mark" VALUES('subnet','2001:db8:1:1::/64',72);
+INSERT INTO "mark" VALUES('gateway/bolt/blue/10.1.2.0/24','*',73);
+INSERT INTO "mark" VALUES('prefix/bolt/blue','10.1.2.0/24',73);
+INSERT INTO "mark" VALUES('subnet','10.1.2.0/24',73);
+INSERT INTO "mark" VALUES('gateway/bolt/blue/2001:db8:1:2::/64','*',74);
+INSERT INTO "mark" VALUES('prefix/bolt/blue','2001:db8:1:2::/64',74);
+INSERT INTO "mark" VALUES('subnet','2001:db8:1:2::/64',74);
+INSERT INTO "mark" VALUES('allocation/platform/shared','10.9.0.0/16',75);
+INSERT INTO "mark" VALUES('allocation/platform/shared','2001:db8:9::/48',76);
+INSERT INTO "mark" VALUES('gateway/platform/shared/10.9.1.0/24','*',77);
+INSERT INTO "mark" VALUES('prefix/platform/shared','10.9.1.0/24',77);
+INSERT INTO "mark" VALUES('subnet','10.9.1.0/24',77);
+INSERT INTO "mark" VALUES('gateway/platform/shared/2001:db8:9:1::/64','*',78);
+INSERT INTO "mark" VALUES('prefix/platform/shared','2001:db8:9:1::/64',78);
+INSERT INTO "mark" VALUES('subnet','2001:db8:9:1::/64',78);
+INSERT INTO "mark" VALUES('gateway/platform/shared/10.9.2.0/24','*',79);
+INSERT INTO "mark" VALUES('prefix/platform/shared','10.9.2.0/24',79);
+INSERT INTO "mark" VALUES('subnet','10.9.2.0/24',79);
+INSERT INTO "mark" VALUES('gateway/platform/shared/2001:db8:9:2::/64','*',80);
+INSERT INTO "mark" VALUES('prefix/platform/shared','2001:db8:9:2::/64',80);
+INSERT INTO "mark" VALUES('subnet','2001:db8:9:2::/64',80);
+INSERT INTO "mark" VALUES('placed/acme/red','leaf1',81);
+INSERT INTO "mark" VALUES('placed/acme/red','leaf2',81);
+INSERT INTO "mark" VALUES('placed/acme/red','leaf3',82);
+INSERT INTO "mark" VALUES('placed/bolt/blue','leaf1',83);
+INSERT INTO "mark" VALUES('placed/bolt/blue','leaf2',83);
+INSERT INTO "mark" VALUES('placed/bolt/blue','leaf3',84);
+INSERT INTO "mark" VALUES('placed/platform/shared','leaf2',86);
+INSERT INTO "mark" VALUES('placed/platform/shared','leaf3',87);
+CREATE TABLE meta (
+	name TEXT NOT NULL, 
+	value TEXT NOT NULL, 
+	PRIMARY KEY (name)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "meta" VALUES('next_id','89');
+INSERT INTO "meta" VALUES('revision','2');
+INSERT INTO "meta" VALUES('simulated','false');
+CREATE TABLE need (
+	id INTEGER NOT NULL, 
+	owner INTEGER NOT NULL, 
+	slot TEXT NOT NULL, 
+	PRIMARY KEY (id, owner, slot)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "need" VALUES(8,2,'rd/leaf1');
+INSERT INTO "need" VALUES(9,2,'rd/leaf1');
+INSERT INTO "need" VALUES(10,2,'rd/leaf2');
+INSERT INTO "need" VALUES(8,2,'rd/leaf3');
+INSERT INTO "need" VALUES(81,60,'rd/leaf1');
+INSERT INTO "need" VALUES(88,60,'rd/leaf1');
+INSERT INTO "need" VALUES(81,60,'rd/leaf2');
+INSERT INTO "need" VALUES(88,60,'rd/leaf2');
+INSERT INTO "need" VALUES(82,60,'rd/leaf3');
+INSERT INTO "need" VALUES(88,60,'rd/leaf3');
+INSERT INTO "need" VALUES(83,61,'rd/leaf1');
+INSERT INTO "need" VALUES(83,61,'rd/leaf2');
+INSERT INTO "need" VALUES(84,61,'rd/leaf3');
+INSERT INTO "need" VALUES(88,62,'rd/leaf1');
+INSERT INTO "need" VALUES(86,62,'rd/leaf2');
+INSERT INTO "need" VALUES(88,62,'rd/leaf2');
+INSERT INTO "need" VALUES(87,62,'rd/leaf3');
+INSERT INTO "need" VALUES(88,62,'rd/leaf3');
+CREATE TABLE number (
+	pool TEXT NOT NULL, 
+	value BIGINT NOT NULL, 
+	owner INTEGER, 
+	slot TEXT NOT NULL, 
+	device TEXT NOT NULL, 
+	waiting BOOLEAN NOT NULL, 
+	PRIMARY KEY (pool, value)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "number" VALUES('asn',4200000000,14,'asn','',0);
+INSERT INTO "number" VALUES('asn',4200000001,15,'asn','',0);
+INSERT INTO "number" VALUES('asn',4200000002,16,'asn','',0);
+INSERT INTO "number" VALUES('asn',4200000003,17,'asn','',0);
+INSERT INTO "number" VALUES('asn',4200000004,18,'asn','',0);
+INSERT INTO "number" VALUES('loopback',184483841,14,'loopback','',0);
+INSERT INTO "number" VALUES('loopback',184483842,15,'loopback','',0);
+INSERT INTO "number" VALUES('loopback',184483843,16,'loopback','',0);
+INSERT INTO "number" VALUES('loopback',184483844,17,'loopback','',0);
+INSERT INTO "number" VALUES('loopback',184483845,18,'loopback','',0);
+INSERT INTO "number" VALUES('peering',1,88,'number','',0);
+INSERT INTO "number" VALUES('rd/leaf1',1,8,'rd/leaf1','leaf1',0);
+INSERT INTO "number" VALUES('rd/leaf1',2,2,'rd/leaf1','leaf1',0);
+INSERT INTO "number" VALUES('rd/leaf1',3,81,'rd/leaf1','leaf1',0);
+INSERT INTO "number" VALUES('rd/leaf1',4,60,'rd/leaf1','leaf1',0);
+INSERT INTO "number" VALUES('rd/leaf1',5,83,'rd/leaf1','leaf1',0);
+INSERT INTO "number" VALUES('rd/leaf1',6,61,'rd/leaf1','leaf1',0);
+INSERT INTO "number" VALUES('rd/leaf1',7,62,'rd/leaf1','leaf1',0);
+INSERT INTO "number" VALUES('rd/leaf2',1,2,'rd/leaf2','leaf2',0);
+INSERT INTO "number" VALUES('rd/leaf2',2,81,'rd/leaf2','leaf2',0);
+INSERT INTO "number" VALUES('rd/leaf2',3,60,'rd/leaf2','leaf2',0);
+INSERT INTO "number" VALUES('rd/leaf2',4,83,'rd/leaf2','leaf2',0);
+INSERT INTO "number" VALUES('rd/leaf2',5,61,'rd/leaf2','leaf2',0);
+INSERT INTO "number" VALUES('rd/leaf2',6,85,'rd/leaf2','leaf2',0);
+INSERT INTO "number" VALUES('rd/leaf2',7,86,'rd/leaf2','leaf2',0);
+INSERT INTO "number" VALUES('rd/leaf2',8,62,'rd/leaf2','leaf2',0);
+INSERT INTO "number" VALUES('rd/leaf3',1,8,'rd/leaf3','leaf3',0);
+INSERT INTO "number" VALUES('rd/leaf3',2,2,'rd/leaf3','leaf3',0);
+INSERT INTO "number" VALUES('rd/leaf3',3,82,'rd/leaf3','leaf3',0);
+INSERT INTO "number" VALUES('rd/leaf3',4,60,'rd/leaf3','leaf3',0);
+INSERT INTO "number" VALUES('rd/leaf3',5,84,'rd/leaf3','leaf3',0);
+INSERT INTO "number" VALUES('rd/leaf3',6,61,'rd/leaf3','leaf3',0);
+INSERT INTO "number" VALUES('rd/leaf3',7,85,'rd/leaf3','leaf3',0);
+INSERT INTO "number" VALUES('rd/leaf3',8,87,'rd/leaf3','leaf3',0);
+INSERT INTO "number" VALUES('rd/leaf3',9,62,'rd/leaf3','leaf3',0);
+INSERT INTO "number" VALUES('vni',10000,2,'vni','',0);
+INSERT INTO "number" VALUES('vni',10001,8,'vni','',0);
+INSERT INTO "number" VALUES('vni',10002,60,'vni','',0);
+INSERT INTO "number" VALUES('vni',10003,61,'vni','',0);
+INSERT INTO "number" VALUES('vni',10004,62,'vni','',0);
+INSERT INTO "number" VALUES('vni',10005,81,'vni','',0);
+INSERT INTO "number" VALUES('vni',10006,82,'vni','',0);
+INSERT INTO "number" VALUES('vni',10007,83,'vni','',0);
+INSERT INTO "number" VALUES('vni',10008,84,'vni','',0);
+INSERT INTO "number" VALUES('vni',10009,85,'vni','',0);
+INSERT INTO "number" VALUES('vni',10010,86,'vni','',0);
+INSERT INTO "number" VALUES('vni',10011,87,'vni','',0);
+CREATE TABLE quarantine (
+	pool TEXT NOT NULL, 
+	value BIGINT NOT NULL, 
+	device TEXT NOT NULL, 
+	revision BIGINT NOT NULL, 
+	PRIMARY KEY (pool, value, device)
+)
+ WITHOUT ROWID
+
+;
+CREATE TABLE ref (
+	src INTEGER NOT NULL, 
+	kind TEXT NOT NULL, 
+	tenant TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	pointer TEXT NOT NULL, 
+	soft BOOLEAN NOT NULL, 
+	PRIMARY KEY (src, kind, tenant, name, pointer)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "ref" VALUES(2,'tenant','-','system','/tenant',0);
+INSERT INTO "ref" VALUES(4,'tenant','-','system','/tenant',0);
+INSERT INTO "ref" VALUES(4,'vpc','system','border','/spec/vpc',0);
+INSERT INTO "ref" VALUES(5,'tenant','-','system','/tenant',0);
+INSERT INTO "ref" VALUES(5,'vpc','system','border','/spec/vpc',0);
+INSERT INTO "ref" VALUES(6,'tenant','-','system','/tenant',0);
+INSERT INTO "ref" VALUES(6,'vpc','system','border','/spec/vpc',0);
+INSERT INTO "ref" VALUES(7,'tenant','-','system','/tenant',0);
+INSERT INTO "ref" VALUES(7,'vpc','system','border','/spec/vpc',0);
+INSERT INTO "ref" VALUES(8,'port','-','swp9@leaf1','/spec/ports/1/port',1);
+INSERT INTO "ref" VALUES(8,'port','-','swp9@leaf3','/spec/ports/0/port',1);
+INSERT INTO "ref" VALUES(8,'switch','-','leaf1','/spec/ports/1/port',0);
+INSERT INTO "ref" VALUES(8,'switch','-','leaf3','/spec/ports/0/port',0);
+INSERT INTO "ref" VALUES(8,'tenant','-','system','/tenant',0);
+INSERT INTO "ref" VALUES(8,'vpc','system','border','/spec/vpc',0);
+INSERT INTO "ref" VALUES(9,'port','-','swp16@leaf1','/spec/port',1);
+INSERT INTO "ref" VALUES(9,'switch','-','leaf1','/spec/port',0);
+INSERT INTO "ref" VALUES(9,'tenant','-','system','/tenant',0);
+INSERT INTO "ref" VALUES(9,'vpc','system','border','/spec/vpc',0);
+INSERT INTO "ref" VALUES(10,'port','-','swp16@leaf2','/spec/port',1);
+INSERT INTO "ref" VALUES(10,'switch','-','leaf2','/spec/port',0);
+INSERT INTO "ref" VALUES(10,'tenant','-','system','/tenant',0);
+INSERT INTO "ref" VALUES(10,'vpc','system','border','/spec/vpc',0);
+INSERT INTO "ref" VALUES(12,'tenant','-','system','/tenant',0);
+INSERT INTO "ref" VALUES(12,'vpc','system','border','/spec/vpc',0);
+INSERT INTO "ref" VALUES(13,'site','-','dc1','/spec/sites/0',0);
+INSERT INTO "ref" VALUES(13,'tenant','-','system','/tenant',0);
+INSERT INTO "ref" VALUES(13,'vpc','system','border','/spec/vpc',0);
+INSERT INTO "ref" VALUES(14,'profile','-','default','/spec/profile',0);
+INSERT INTO "ref" VALUES(14,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(15,'profile','-','default','/spec/profile',0);
+INSERT INTO "ref" VALUES(15,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(16,'profile','-','default','/spec/profile',0);
+INSERT INTO "ref" VALUES(16,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(17,'profile','-','default','/spec/profile',0);
+INSERT INTO "ref" VALUES(17,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(18,'profile','-','default','/spec/profile',0);
+INSERT INTO "ref" VALUES(18,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(19,'profile','-','default','/spec/profile',0);
+INSERT INTO "ref" VALUES(19,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(20,'port','-','swp1@leaf1','/spec/a',1);
+INSERT INTO "ref" VALUES(20,'port','-','swp1@spine1','/spec/b',1);
+INSERT INTO "ref" VALUES(20,'server','-','leaf1','/spec/a',1);
+INSERT INTO "ref" VALUES(20,'server','-','spine1','/spec/b',1);
+INSERT INTO "ref" VALUES(20,'switch','-','leaf1','/spec/a',1);
+INSERT INTO "ref" VALUES(20,'switch','-','spine1','/spec/b',1);
+INSERT INTO "ref" VALUES(21,'port','-','swp1@spine2','/spec/b',1);
+INSERT INTO "ref" VALUES(21,'port','-','swp2@leaf1','/spec/a',1);
+INSERT INTO "ref" VALUES(21,'server','-','leaf1','/spec/a',1);
+INSERT INTO "ref" VALUES(21,'server','-','spine2','/spec/b',1);
+INSERT INTO "ref" VALUES(21,'switch','-','leaf1','/spec/a',1);
+INSERT INTO "ref" VALUES(21,'switch','-','spine2','/spec/b',1);
+INSERT INTO "ref" VALUES(22,'port','-','swp1@leaf2','/spec/a',1);
+INSERT INTO "ref" VALUES(22,'port','-','swp2@spine1','/spec/b',1);
+INSERT INTO "ref" VALUES(22,'server','-','leaf2','/spec/a',1);
+INSERT INTO "ref" VALUES(22,'server','-','spine1','/spec/b',1);
+INSERT INTO "ref" VALUES(22,'switch','-','leaf2','/spec/a',1);
+INSERT INTO "ref" VALUES(22,'switch','-','spine1','/spec/b',1);
+INSERT INTO "ref" VALUES(23,'port','-','swp2@leaf2','/spec/a',1);
+INSERT INTO "ref" VALUES(23,'port','-','swp2@spine2','/spec/b',1);
+INSERT INTO "ref" VALUES(23,'server','-','leaf2','/spec/a',1);
+INSERT INTO "ref" VALUES(23,'server','-','spine2','/spec/b',1);
+INSERT INTO "ref" VALUES(23,'switch','-','leaf2','/spec/a',1);
+INSERT INTO "ref" VALUES(23,'switch','-','spine2','/spec/b',1);
+INSERT INTO "ref" VALUES(24,'port','-','swp1@leaf3','/spec/a',1);
+INSERT INTO "ref" VALUES(24,'port','-','swp3@spine1','/spec/b',1);
+INSERT INTO "ref" VALUES(24,'server','-','leaf3','/spec/a',1);
+INSERT INTO "ref" VALUES(24,'server','-','spine1','/spec/b',1);
+INSERT INTO "ref" VALUES(24,'switch','-','leaf3','/spec/a',1);
+INSERT INTO "ref" VALUES(24,'switch','-','spine1','/spec/b',1);
+INSERT INTO "ref" VALUES(25,'port','-','swp2@leaf3','/spec/a',1);
+INSERT INTO "ref" VALUES(25,'port','-','swp3@spine2','/spec/b',1);
+INSERT INTO "ref" VALUES(25,'server','-','leaf3','/spec/a',1);
+INSERT INTO "ref" VALUES(25,'server','-','spine2','/spec/b',1);
+INSERT INTO "ref" VALUES(25,'switch','-','leaf3','/spec/a',1);
+INSERT INTO "ref" VALUES(25,'switch','-','spine2','/spec/b',1);
+INSERT INTO "ref" VALUES(26,'port','-','mgmt0@spine1','/spec/a',1);
+INSERT INTO "ref" VALUES(26,'port','-','swp1@oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(26,'server','-','oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(26,'server','-','spine1','/spec/a',1);
+INSERT INTO "ref" VALUES(26,'switch','-','oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(26,'switch','-','spine1','/spec/a',1);
+INSERT INTO "ref" VALUES(27,'port','-','mgmt0@spine2','/spec/a',1);
+INSERT INTO "ref" VALUES(27,'port','-','swp2@oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(27,'server','-','oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(27,'server','-','spine2','/spec/a',1);
+INSERT INTO "ref" VALUES(27,'switch','-','oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(27,'switch','-','spine2','/spec/a',1);
+INSERT INTO "ref" VALUES(28,'port','-','mgmt0@leaf1','/spec/a',1);
+INSERT INTO "ref" VALUES(28,'port','-','swp3@oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(28,'server','-','leaf1','/spec/a',1);
+INSERT INTO "ref" VALUES(28,'server','-','oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(28,'switch','-','leaf1','/spec/a',1);
+INSERT INTO "ref" VALUES(28,'switch','-','oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(29,'port','-','mgmt0@leaf2','/spec/a',1);
+INSERT INTO "ref" VALUES(29,'port','-','swp4@oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(29,'server','-','leaf2','/spec/a',1);
+INSERT INTO "ref" VALUES(29,'server','-','oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(29,'switch','-','leaf2','/spec/a',1);
+INSERT INTO "ref" VALUES(29,'switch','-','oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(30,'port','-','mgmt0@leaf3','/spec/a',1);
+INSERT INTO "ref" VALUES(30,'port','-','swp5@oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(30,'server','-','leaf3','/spec/a',1);
+INSERT INTO "ref" VALUES(30,'server','-','oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(30,'switch','-','leaf3','/spec/a',1);
+INSERT INTO "ref" VALUES(30,'switch','-','oob1','/spec/b',1);
+INSERT INTO "ref" VALUES(31,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(32,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(33,'port','-','eth1@isp1','/spec/a',1);
+INSERT INTO "ref" VALUES(33,'port','-','swp16@leaf1','/spec/b',1);
+INSERT INTO "ref" VALUES(33,'server','-','isp1','/spec/a',1);
+INSERT INTO "ref" VALUES(33,'server','-','leaf1','/spec/b',1);
+INSERT INTO "ref" VALUES(33,'switch','-','isp1','/spec/a',1);
+INSERT INTO "ref" VALUES(33,'switch','-','leaf1','/spec/b',1);
+INSERT INTO "ref" VALUES(34,'port','-','eth1@isp2','/spec/a',1);
+INSERT INTO "ref" VALUES(34,'port','-','swp16@leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(34,'server','-','isp2','/spec/a',1);
+INSERT INTO "ref" VALUES(34,'server','-','leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(34,'switch','-','isp2','/spec/a',1);
+INSERT INTO "ref" VALUES(34,'switch','-','leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(35,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(36,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(37,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(38,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(39,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(40,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(41,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(42,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(43,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(44,'site','-','dc1','/spec/site',0);
+INSERT INTO "ref" VALUES(45,'port','-','eth1@r1','/spec/a',1);
+INSERT INTO "ref" VALUES(45,'port','-','swp5@leaf1','/spec/b',1);
+INSERT INTO "ref" VALUES(45,'server','-','leaf1','/spec/b',1);
+INSERT INTO "ref" VALUES(45,'server','-','r1','/spec/a',1);
+INSERT INTO "ref" VALUES(45,'switch','-','leaf1','/spec/b',1);
+INSERT INTO "ref" VALUES(45,'switch','-','r1','/spec/a',1);
+INSERT INTO "ref" VALUES(46,'port','-','eth1@r2','/spec/a',1);
+INSERT INTO "ref" VALUES(46,'port','-','swp5@leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(46,'server','-','leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(46,'server','-','r2','/spec/a',1);
+INSERT INTO "ref" VALUES(46,'switch','-','leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(46,'switch','-','r2','/spec/a',1);
+INSERT INTO "ref" VALUES(47,'port','-','eth1@r3','/spec/a',1);
+INSERT INTO "ref" VALUES(47,'port','-','swp5@leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(47,'server','-','leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(47,'server','-','r3','/spec/a',1);
+INSERT INTO "ref" VALUES(47,'switch','-','leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(47,'switch','-','r3','/spec/a',1);
+INSERT INTO "ref" VALUES(48,'port','-','eth1@b1','/spec/a',1);
+INSERT INTO "ref" VALUES(48,'port','-','swp6@leaf1','/spec/b',1);
+INSERT INTO "ref" VALUES(48,'server','-','b1','/spec/a',1);
+INSERT INTO "ref" VALUES(48,'server','-','leaf1','/spec/b',1);
+INSERT INTO "ref" VALUES(48,'switch','-','b1','/spec/a',1);
+INSERT INTO "ref" VALUES(48,'switch','-','leaf1','/spec/b',1);
+INSERT INTO "ref" VALUES(49,'port','-','eth1@b2','/spec/a',1);
+INSERT INTO "ref" VALUES(49,'port','-','swp6@leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(49,'server','-','b2','/spec/a',1);
+INSERT INTO "ref" VALUES(49,'server','-','leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(49,'switch','-','b2','/spec/a',1);
+INSERT INTO "ref" VALUES(49,'switch','-','leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(50,'port','-','eth1@b3','/spec/a',1);
+INSERT INTO "ref" VALUES(50,'port','-','swp6@leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(50,'server','-','b3','/spec/a',1);
+INSERT INTO "ref" VALUES(50,'server','-','leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(50,'switch','-','b3','/spec/a',1);
+INSERT INTO "ref" VALUES(50,'switch','-','leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(51,'port','-','eth2@b2','/spec/a',1);
+INSERT INTO "ref" VALUES(51,'port','-','swp7@leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(51,'server','-','b2','/spec/a',1);
+INSERT INTO "ref" VALUES(51,'server','-','leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(51,'switch','-','b2','/spec/a',1);
+INSERT INTO "ref" VALUES(51,'switch','-','leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(52,'port','-','eth2@b3','/spec/a',1);
+INSERT INTO "ref" VALUES(52,'port','-','swp7@leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(52,'server','-','b3','/spec/a',1);
+INSERT INTO "ref" VALUES(52,'server','-','leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(52,'switch','-','b3','/spec/a',1);
+INSERT INTO "ref" VALUES(52,'switch','-','leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(53,'port','-','eth1@s1','/spec/a',1);
+INSERT INTO "ref" VALUES(53,'port','-','swp8@leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(53,'server','-','leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(53,'server','-','s1','/spec/a',1);
+INSERT INTO "ref" VALUES(53,'switch','-','leaf2','/spec/b',1);
+INSERT INTO "ref" VALUES(53,'switch','-','s1','/spec/a',1);
+INSERT INTO "ref" VALUES(54,'port','-','eth1@s2','/spec/a',1);
+INSERT INTO "ref" VALUES(54,'port','-','swp8@leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(54,'server','-','leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(54,'server','-','s2','/spec/a',1);
+INSERT INTO "ref" VALUES(54,'switch','-','leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(54,'switch','-','s2','/spec/a',1);
+INSERT INTO "ref" VALUES(55,'port','-','eth1@d1','/spec/a',1);
+INSERT INTO "ref" VALUES(55,'port','-','swp9@leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(55,'server','-','d1','/spec/a',1);
+INSERT INTO "ref" VALUES(55,'server','-','leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(55,'switch','-','d1','/spec/a',1);
+INSERT INTO "ref" VALUES(55,'switch','-','leaf3','/spec/b',1);
+INSERT INTO "ref" VALUES(56,'port','-','eth1@d2','/spec/a',1);
+INSERT INTO "ref" VALUES(56,'port','-','swp9@leaf1','/spec/b',1);
+INSERT INTO "ref" VALUES(56,'server','-','d2','/spec/a',1);
+INSERT INTO "ref" VALUES(56,'server','-','leaf1','/spec/b',1);
+INSERT INTO "ref" VALUES(56,'switch','-','d2','/spec/a',1);
+INSERT INTO "ref" VALUES(56,'switch','-','leaf1','/spec/b',1);
+INSERT INTO "ref" VALUES(60,'tenant','-','acme','/tenant',0);
+INSERT INTO "ref" VALUES(61,'tenant','-','bolt','/tenant',0);
+INSERT INTO "ref" VALUES(62,'tenant','-','platform','/tenant',0);
+INSERT INTO "ref" VALUES(63,'tenant','-','acme','/tenant',0);
+INSERT INTO "ref" VALUES(63,'vpc','acme','red','/spec/vpc',0);
+INSERT INTO "ref" VALUES(64,'tenant','-','acme','/tenant',0);
+INSERT INTO "ref" VALUES(64,'vpc','acme','red','/spec/vpc',0);
+INSERT INTO "ref" VALUES(65,'tenant','-','acme','/tenant',0);
+INSERT INTO "ref" VALUES(65,'vpc','acme','red','/spec/vpc',0);
+INSERT INTO "ref" VALUES(66,'tenant','-','acme','/tenant',0);
+INSERT INTO "ref" VALUES(66,'vpc','acme','red','/spec/vpc',0);
+INSERT INTO "ref" VALUES(67,'tenant','-','acme','/tenant',0);
+INSERT INTO "ref" VALUES(67,'vpc','acme','red','/spec/vpc',0);
+INSERT INTO "ref" VALUES(68,'tenant','-','acme','/tenant',0);
+INSERT INTO "ref" VALUES(68,'vpc','acme','red','/spec/vpc',0);
+INSERT INTO "ref" VALUES(69,'tenant','-','bolt','/tenant',0);
+INSERT INTO "ref" VALUES(69,'vpc','bolt','blue','/spec/vpc',0);
+INSERT INTO "ref" VALUES(70,'tenant','-','bolt','/tenant',0);
+INSERT INTO "ref" VALUES(70,'vpc','bolt','blue','/spec/vpc',0);
+INSERT INTO "ref" VALUES(71,'tenant','-','bolt','/tenant',0);
+INSERT INTO "ref" VALUES(71,'vpc','bolt','blue','/spec/vpc',0);
+INSERT INTO "ref" VALUES(72,'tenant','-','bolt','/tenant',0);
+INSERT INTO "ref" VALUES(72,'vpc','bolt','blue','/spec/vpc',0);
+INSERT INTO "ref" VALUES(73,'tenant','-','bolt','/tenant',0);
+INSERT INTO "ref" VALUES(73,'vpc','bolt','blue','/spec/vpc',0);
+INSERT INTO "ref" VALUES(74,'tenant','-','bolt','/tenant',0);
+INSERT INTO "ref" VALUES(74,'vpc','bolt','blue','/spec/vpc',0);
+INSERT INTO "ref" VALUES(75,'tenant','-','platform','/tenant',0);
+INSERT INTO "ref" VALUES(75,'vpc','platform','shared','/spec/vpc',0);
+INSERT INTO "ref" VALUES(76,'tenant','-','platform','/tenant',0);
+INSERT INTO "ref" VALUES(76,'vpc','platform','shared','/spec/vpc',0);
+INSERT INTO "ref" VALUES(77,'tenant','-','platform','/tenant',0);
+INSERT INTO "ref" VALUES(77,'vpc','platform','shared','/spec/vpc',0);
+INSERT INTO "ref" VALUES(78,'tenant','-','platform','/tenant',0);
+INSERT INTO "ref" VALUES(78,'vpc','platform','shared','/spec/vpc',0);
+INSERT INTO "ref" VALUES(79,'tenant','-','platform','/tenant',0);
+INSERT INTO "ref" VALUES(79,'vpc','platform','shared','/spec/vpc',0);
+INSERT INTO "ref" VALUES(80,'tenant','-','platform','/tenant',0);
+INSERT INTO "ref" VALUES(80,'vpc','platform','shared','/spec/vpc',0);
+INSERT INTO "ref" VALUES(81,'port','-','swp5@leaf1','/spec/ports/0/port',1);
+INSERT INTO "ref" VALUES(81,'port','-','swp5@leaf2','/spec/ports/1/port',1);
+INSERT INTO "ref" VALUES(81,'switch','-','leaf1','/spec/ports/0/port',0);
+INSERT INTO "ref" VALUES(81,'switch','-','leaf2','/spec/ports/1/port',0);
+INSERT INTO "ref" VALUES(81,'tenant','-','acme','/tenant',0);
+INSERT INTO "ref" VALUES(81,'vpc','acme','red','/spec/vpc',0);
+INSERT INTO "ref" VALUES(82,'port','-','swp5@leaf3','/spec/ports/0/port',1);
+INSERT INTO "ref" VALUES(82,'switch','-','leaf3','/spec/ports/0/port',0);
+INSERT INTO "ref" VALUES(82,'tenant','-','acme','/tenant',0);
+INSERT INTO "ref" VALUES(82,'vpc','acme','red','/spec/vpc',0);
+INSERT INTO "ref" VALUES(83,'port','-','swp6@leaf1','/spec/ports/0/port',1);
+INSERT INTO "ref" VALUES(83,'port','-','swp6@leaf2','/spec/ports/1/port',1);
+INSERT INTO "ref" VALUES(83,'switch','-','leaf1','/spec/ports/0/port',0);
+INSERT INTO "ref" VALUES(83,'switch','-','leaf2','/spec/ports/1/port',0);
+INSERT INTO "ref" VALUES(83,'tenant','-','bolt','/tenant',0);
+INSERT INTO "ref" VALUES(83,'vpc','bolt','blue','/spec/vpc',0);
+INSERT INTO "ref" VALUES(84,'port','-','swp6@leaf3','/spec/ports/0/port',1);
+INSERT INTO "ref" VALUES(84,'switch','-','leaf3','/spec/ports/0/port',0);
+INSERT INTO "ref" VALUES(84,'tenant','-','bolt','/tenant',0);
+INSERT INTO "ref" VALUES(84,'vpc','bolt','blue','/spec/vpc',0);
+INSERT INTO "ref" VALUES(85,'port','-','swp7@leaf2','/spec/ports/0/port',1);
+INSERT INTO "ref" VALUES(85,'port','-','swp7@leaf3','/spec/ports/1/port',1);
+INSERT INTO "ref" VALUES(85,'switch','-','leaf2','/spec/ports/0/port',0);
+INSERT INTO "ref" VALUES(85,'switch','-','leaf3','/spec/ports/1/port',0);
+INSERT INTO "ref" VALUES(85,'tenant','-','bolt','/tenant',0);
+INSERT INTO "ref" VALUES(85,'vpc','bolt','blue','/spec/vpc',0);
+INSERT INTO "ref" VALUES(86,'port','-','swp8@leaf2','/spec/ports/0/port',1);
+INSERT INTO "ref" VALUES(86,'switch','-','leaf2','/spec/ports/0/port',0);
+INSERT INTO "ref" VALUES(86,'tenant','-','platform','/tenant',0);
+INSERT INTO "ref" VALUES(86,'vpc','platform','shared','/spec/vpc',0);
+INSERT INTO "ref" VALUES(87,'port','-','swp8@leaf3','/spec/ports/0/port',1);
+INSERT INTO "ref" VALUES(87,'switch','-','leaf3','/spec/ports/0/port',0);
+INSERT INTO "ref" VALUES(87,'tenant','-','platform','/tenant',0);
+INSERT INTO "ref" VALUES(87,'vpc','platform','shared','/spec/vpc',0);
+INSERT INTO "ref" VALUES(88,'tenant','-','platform','/tenant',0);
+INSERT INTO "ref" VALUES(88,'vpc','acme','red','/spec/a/vpc',0);
+INSERT INTO "ref" VALUES(88,'vpc','platform','shared','/spec/b/vpc',0);
+CREATE TABLE resource (
+	id INTEGER NOT NULL, 
+	kind TEXT NOT NULL, 
+	tenant TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	labels TEXT NOT NULL, 
+	spec TEXT NOT NULL, 
+	revision BIGINT NOT NULL, 
+	created TEXT NOT NULL, 
+	PRIMARY KEY (id)
+);
+INSERT INTO "resource" VALUES(1,'tenant','-','system','{}','{"description":"Owns the border VPC and the fabric''s own prefixes."}',1,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(2,'vpc','system','border','{}','{"description":"Upstream sessions and public addresses."}',1,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(3,'profile','-','default','{}','{}',1,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(4,'allocation','system','public-v4','{}','{"prefix":"203.0.113.0/24"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(5,'allocation','system','public-v6','{}','{"prefix":"2001:db8:d::/48"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(6,'subnet','system','dmz-v4','{}','{"prefix":"203.0.113.0/24"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(7,'subnet','system','dmz-v6','{}','{"prefix":"2001:db8:d::/64"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(8,'vnet','system','dmz','{}','{"vpc":"border","gateways":["203.0.113.1/24","2001:db8:d::1/64"],"ports":[{"port":"swp9@leaf3"},{"port":"swp9@leaf1"}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(9,'bgp-peer','system','isp1','{}','{"port":"swp16@leaf1","local_addresses":["192.0.2.0/31","2001:db8:ffff::/127"],"remote_addresses":["192.0.2.1","2001:db8:ffff::1"],"remote_asn":64496,"bfd":true}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(10,'bgp-peer','system','isp2','{}','{"port":"swp16@leaf2","local_addresses":["192.0.2.2/31","2001:db8:ffff::2/127"],"remote_addresses":["192.0.2.3","2001:db8:ffff::3"],"remote_asn":64497,"bfd":true}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(11,'site','-','dc1','{}','{"public_asn":64500}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(12,'allocation','system','loopbacks','{}','{"prefix":"10.255.0.0/24"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(13,'subnet','system','loopbacks','{}','{"prefix":"10.255.0.0/24","purpose":"loopback","sites":["dc1"]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(14,'switch','-','spine1','{}','{"site":"dc1","role":"spine","ports":8}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(15,'switch','-','spine2','{}','{"site":"dc1","role":"spine","ports":8}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(16,'switch','-','leaf1','{}','{"site":"dc1","role":"leaf","ports":16}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(17,'switch','-','leaf2','{}','{"site":"dc1","role":"leaf","ports":16}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(18,'switch','-','leaf3','{}','{"site":"dc1","role":"leaf","ports":16}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(19,'switch','-','oob1','{}','{"site":"dc1","role":"oob","ports":16}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(20,'link','-','leaf1-spine1','{}','{"a":"swp1@leaf1","b":"swp1@spine1","underlay":true}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(21,'link','-','leaf1-spine2','{}','{"a":"swp2@leaf1","b":"swp1@spine2","underlay":true}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(22,'link','-','leaf2-spine1','{}','{"a":"swp1@leaf2","b":"swp2@spine1","underlay":true}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(23,'link','-','leaf2-spine2','{}','{"a":"swp2@leaf2","b":"swp2@spine2","underlay":true}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(24,'link','-','leaf3-spine1','{}','{"a":"swp1@leaf3","b":"swp3@spine1","underlay":true}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(25,'link','-','leaf3-spine2','{}','{"a":"swp2@leaf3","b":"swp3@spine2","underlay":true}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(26,'link','-','spine1-oob','{}','{"a":"mgmt0@spine1","b":"swp1@oob1"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(27,'link','-','spine2-oob','{}','{"a":"mgmt0@spine2","b":"swp2@oob1"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(28,'link','-','leaf1-oob','{}','{"a":"mgmt0@leaf1","b":"swp3@oob1"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(29,'link','-','leaf2-oob','{}','{"a":"mgmt0@leaf2","b":"swp4@oob1"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(30,'link','-','leaf3-oob','{}','{"a":"mgmt0@leaf3","b":"swp5@oob1"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(31,'server','-','isp1','{}','{"site":"dc1","role":"router","nics":[{"name":"eth1","addresses":["192.0.2.1/31","2001:db8:ffff::1/127"]}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(32,'server','-','isp2','{}','{"site":"dc1","role":"router","nics":[{"name":"eth1","addresses":["192.0.2.3/31","2001:db8:ffff::3/127"]}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(33,'link','-','isp1-leaf1','{}','{"a":"eth1@isp1","b":"swp16@leaf1"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(34,'link','-','isp2-leaf2','{}','{"a":"eth1@isp2","b":"swp16@leaf2"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(35,'server','-','r1','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.1.1.11/24","2001:db8:1:1::11/64"]}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(36,'server','-','r2','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.1.1.12/24","2001:db8:1:1::12/64"]}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(37,'server','-','r3','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.1.2.13/24","2001:db8:1:2::13/64"]}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(38,'server','-','b1','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.1.1.11/24","2001:db8:1:1::11/64"]}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(39,'server','-','b2','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.1.1.12/24","2001:db8:1:1::12/64"]},{"name":"eth2","addresses":["192.168.77.2/24"]}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(40,'server','-','b3','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.1.2.13/24","2001:db8:1:2::13/64"]},{"name":"eth2","addresses":["192.168.77.3/24"]}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(41,'server','-','s1','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.9.1.11/24","2001:db8:9:1::11/64"]}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(42,'server','-','s2','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["10.9.2.12/24","2001:db8:9:2::12/64"]}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(43,'server','-','d1','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["203.0.113.11/24","2001:db8:d::11/64"]}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(44,'server','-','d2','{}','{"site":"dc1","nics":[{"name":"eth1","addresses":["203.0.113.12/24","2001:db8:d::12/64"]}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(45,'link','-','r1-leaf1','{}','{"a":"eth1@r1","b":"swp5@leaf1"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(46,'link','-','r2-leaf2','{}','{"a":"eth1@r2","b":"swp5@leaf2"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(47,'link','-','r3-leaf3','{}','{"a":"eth1@r3","b":"swp5@leaf3"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(48,'link','-','b1-leaf1','{}','{"a":"eth1@b1","b":"swp6@leaf1"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(49,'link','-','b2-leaf2','{}','{"a":"eth1@b2","b":"swp6@leaf2"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(50,'link','-','b3-leaf3','{}','{"a":"eth1@b3","b":"swp6@leaf3"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(51,'link','-','b2-leaf2-heartbeat','{}','{"a":"eth2@b2","b":"swp7@leaf2"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(52,'link','-','b3-leaf3-heartbeat','{}','{"a":"eth2@b3","b":"swp7@leaf3"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(53,'link','-','s1-leaf2','{}','{"a":"eth1@s1","b":"swp8@leaf2"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(54,'link','-','s2-leaf3','{}','{"a":"eth1@s2","b":"swp8@leaf3"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(55,'link','-','d1-leaf3','{}','{"a":"eth1@d1","b":"swp9@leaf3"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(56,'link','-','d2-leaf1','{}','{"a":"eth1@d2","b":"swp9@leaf1"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(57,'tenant','-','acme','{}','{"description":"owner of red"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(58,'tenant','-','bolt','{}','{"description":"owner of blue"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(59,'tenant','-','platform','{}','{"description":"services for others"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(60,'vpc','acme','red','{}','{}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(61,'vpc','bolt','blue','{}','{}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(62,'vpc','platform','shared','{}','{}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(63,'allocation','acme','red-v4','{}','{"prefix":"10.1.0.0/16","vpc":"red"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(64,'allocation','acme','red-v6','{}','{"prefix":"2001:db8:1::/48","vpc":"red"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(65,'subnet','acme','red-web-v4','{}','{"prefix":"10.1.1.0/24","vpc":"red"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(66,'subnet','acme','red-web-v6','{}','{"prefix":"2001:db8:1:1::/64","vpc":"red"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(67,'subnet','acme','red-db-v4','{}','{"prefix":"10.1.2.0/24","vpc":"red"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(68,'subnet','acme','red-db-v6','{}','{"prefix":"2001:db8:1:2::/64","vpc":"red"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(69,'allocation','bolt','blue-v4','{}','{"prefix":"10.1.0.0/16","vpc":"blue"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(70,'allocation','bolt','blue-v6','{}','{"prefix":"2001:db8:1::/48","vpc":"blue"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(71,'subnet','bolt','blue-web-v4','{}','{"prefix":"10.1.1.0/24","vpc":"blue"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(72,'subnet','bolt','blue-web-v6','{}','{"prefix":"2001:db8:1:1::/64","vpc":"blue"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(73,'subnet','bolt','blue-db-v4','{}','{"prefix":"10.1.2.0/24","vpc":"blue"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(74,'subnet','bolt','blue-db-v6','{}','{"prefix":"2001:db8:1:2::/64","vpc":"blue"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(75,'allocation','platform','shared-v4','{}','{"prefix":"10.9.0.0/16","vpc":"shared"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(76,'allocation','platform','shared-v6','{}','{"prefix":"2001:db8:9::/48","vpc":"shared"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(77,'subnet','platform','shared-a-v4','{}','{"prefix":"10.9.1.0/24","vpc":"shared"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(78,'subnet','platform','shared-a-v6','{}','{"prefix":"2001:db8:9:1::/64","vpc":"shared"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(79,'subnet','platform','shared-b-v4','{}','{"prefix":"10.9.2.0/24","vpc":"shared"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(80,'subnet','platform','shared-b-v6','{}','{"prefix":"2001:db8:9:2::/64","vpc":"shared"}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(81,'vnet','acme','red-web','{}','{"vpc":"red","gateways":["10.1.1.1/24","2001:db8:1:1::1/64"],"ports":[{"port":"swp5@leaf1"},{"port":"swp5@leaf2"}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(82,'vnet','acme','red-db','{}','{"vpc":"red","gateways":["10.1.2.1/24","2001:db8:1:2::1/64"],"ports":[{"port":"swp5@leaf3"}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(83,'vnet','bolt','blue-web','{}','{"vpc":"blue","gateways":["10.1.1.1/24","2001:db8:1:1::1/64"],"ports":[{"port":"swp6@leaf1"},{"port":"swp6@leaf2"}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(84,'vnet','bolt','blue-db','{}','{"vpc":"blue","gateways":["10.1.2.1/24","2001:db8:1:2::1/64"],"ports":[{"port":"swp6@leaf3"}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(85,'vnet','bolt','blue-heartbeat','{}','{"vpc":"blue","ports":[{"port":"swp7@leaf2"},{"port":"swp7@leaf3"}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(86,'vnet','platform','shared-a','{}','{"vpc":"shared","gateways":["10.9.1.1/24","2001:db8:9:1::1/64"],"ports":[{"port":"swp8@leaf2"}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(87,'vnet','platform','shared-b','{}','{"vpc":"shared","gateways":["10.9.2.1/24","2001:db8:9:2::1/64"],"ports":[{"port":"swp8@leaf3"}]}',2,'2030-01-01T00:00:00.000Z');
+INSERT INTO "resource" VALUES(88,'vpc-peering','platform','red-shared','{}','{"a":{"vpc":"acme/red"},"b":{"vpc":"shared"}}',2,'2030-01-01T00:00:00.000Z');
+CREATE TABLE revision (
+	id INTEGER NOT NULL, 
+	at TEXT NOT NULL, 
+	actor TEXT NOT NULL, 
+	message TEXT NOT NULL, 
+	PRIMARY KEY (id)
+);
+INSERT INTO "revision" VALUES(1,'2030-01-01T00:00:00.000Z','underlace','built in');
+INSERT INTO "revision" VALUES(2,'2030-01-01T00:00:00.000Z','admin','');
+CREATE TABLE tokens (
+	id VARCHAR(16) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	secret_hash BLOB NOT NULL, 
+	role VARCHAR(16) NOT NULL, 
+	tenants TEXT NOT NULL, 
+	created BIGINT NOT NULL, 
+	created_by VARCHAR(255) NOT NULL, 
+	expires BIGINT, 
+	revoked BIGINT, 
+	PRIMARY KEY (id)
+);
+CREATE TABLE touch (
+	device TEXT NOT NULL, 
+	scope TEXT NOT NULL, 
+	id INTEGER NOT NULL, 
+	PRIMARY KEY (device, scope, id)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "touch" VALUES('leaf1','vrf:vpc-2',8);
+INSERT INTO "touch" VALUES('leaf3','vrf:vpc-2',8);
+INSERT INTO "touch" VALUES('leaf1','vrf:vpc-2',9);
+INSERT INTO "touch" VALUES('leaf2','vrf:vpc-2',10);
+INSERT INTO "touch" VALUES('spine1','base',14);
+INSERT INTO "touch" VALUES('spine1','port:swp1',14);
+INSERT INTO "touch" VALUES('spine1','port:swp2',14);
+INSERT INTO "touch" VALUES('spine1','port:swp3',14);
+INSERT INTO "touch" VALUES('spine1','port:swp4',14);
+INSERT INTO "touch" VALUES('spine1','port:swp5',14);
+INSERT INTO "touch" VALUES('spine1','port:swp6',14);
+INSERT INTO "touch" VALUES('spine1','port:swp7',14);
+INSERT INTO "touch" VALUES('spine1','port:swp8',14);
+INSERT INTO "touch" VALUES('spine2','base',15);
+INSERT INTO "touch" VALUES('spine2','port:swp1',15);
+INSERT INTO "touch" VALUES('spine2','port:swp2',15);
+INSERT INTO "touch" VALUES('spine2','port:swp3',15);
+INSERT INTO "touch" VALUES('spine2','port:swp4',15);
+INSERT INTO "touch" VALUES('spine2','port:swp5',15);
+INSERT INTO "touch" VALUES('spine2','port:swp6',15);
+INSERT INTO "touch" VALUES('spine2','port:swp7',15);
+INSERT INTO "touch" VALUES('spine2','port:swp8',15);
+INSERT INTO "touch" VALUES('leaf1','base',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp1',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp10',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp11',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp12',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp13',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp14',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp15',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp16',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp2',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp3',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp4',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp5',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp6',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp7',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp8',16);
+INSERT INTO "touch" VALUES('leaf1','port:swp9',16);
+INSERT INTO "touch" VALUES('leaf2','base',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp1',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp10',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp11',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp12',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp13',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp14',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp15',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp16',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp2',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp3',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp4',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp5',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp6',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp7',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp8',17);
+INSERT INTO "touch" VALUES('leaf2','port:swp9',17);
+INSERT INTO "touch" VALUES('leaf3','base',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp1',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp10',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp11',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp12',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp13',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp14',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp15',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp16',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp2',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp3',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp4',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp5',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp6',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp7',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp8',18);
+INSERT INTO "touch" VALUES('leaf3','port:swp9',18);
+INSERT INTO "touch" VALUES('leaf1','port:swp1',20);
+INSERT INTO "touch" VALUES('spine1','port:swp1',20);
+INSERT INTO "touch" VALUES('leaf1','port:swp2',21);
+INSERT INTO "touch" VALUES('spine2','port:swp1',21);
+INSERT INTO "touch" VALUES('leaf2','port:swp1',22);
+INSERT INTO "touch" VALUES('spine1','port:swp2',22);
+INSERT INTO "touch" VALUES('leaf2','port:swp2',23);
+INSERT INTO "touch" VALUES('spine2','port:swp2',23);
+INSERT INTO "touch" VALUES('leaf3','port:swp1',24);
+INSERT INTO "touch" VALUES('spine1','port:swp3',24);
+INSERT INTO "touch" VALUES('leaf3','port:swp2',25);
+INSERT INTO "touch" VALUES('spine2','port:swp3',25);
+INSERT INTO "touch" VALUES('leaf1','vrf:vpc-60',81);
+INSERT INTO "touch" VALUES('leaf2','vrf:vpc-60',81);
+INSERT INTO "touch" VALUES('leaf3','vrf:vpc-60',82);
+INSERT INTO "touch" VALUES('leaf1','vrf:vpc-61',83);
+INSERT INTO "touch" VALUES('leaf2','vrf:vpc-61',83);
+INSERT INTO "touch" VALUES('leaf3','vrf:vpc-61',84);
+INSERT INTO "touch" VALUES('leaf2','vrf:vpc-61',85);
+INSERT INTO "touch" VALUES('leaf3','vrf:vpc-61',85);
+INSERT INTO "touch" VALUES('leaf2','vrf:vpc-62',86);
+INSERT INTO "touch" VALUES('leaf3','vrf:vpc-62',87);
+INSERT INTO "touch" VALUES('leaf1','vrf:vpc-60',88);
+INSERT INTO "touch" VALUES('leaf1','vrf:vpc-62',88);
+INSERT INTO "touch" VALUES('leaf2','vrf:vpc-60',88);
+INSERT INTO "touch" VALUES('leaf2','vrf:vpc-62',88);
+INSERT INTO "touch" VALUES('leaf3','vrf:vpc-60',88);
+INSERT INTO "touch" VALUES('leaf3','vrf:vpc-62',88);
+CREATE TABLE watch (
+	space TEXT NOT NULL, 
+	id INTEGER NOT NULL, 
+	by_device BOOLEAN NOT NULL, 
+	PRIMARY KEY (space, id)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "watch" VALUES('allocation/acme/red',65,0);
+INSERT INTO "watch" VALUES('allocation/acme/red',66,0);
+INSERT INTO "watch" VALUES('allocation/acme/red',67,0);
+INSERT INTO "watch" VALUES('allocation/acme/red',68,0);
+INSERT INTO "watch" VALUES('allocation/bolt/blue',71,0);
+INSERT INTO "watch" VALUES('allocation/bolt/blue',72,0);
+INSERT INTO "watch" VALUES('allocation/bolt/blue',73,0);
+INSERT INTO "watch" VALUES('allocation/bolt/blue',74,0);
+INSERT INTO "watch" VALUES('allocation/platform/shared',77,0);
+INSERT INTO "watch" VALUES('allocation/platform/shared',78,0);
+INSERT INTO "watch" VALUES('allocation/platform/shared',79,0);
+INSERT INTO "watch" VALUES('allocation/platform/shared',80,0);
+INSERT INTO "watch" VALUES('allocation/system/border',6,0);
+INSERT INTO "watch" VALUES('allocation/system/border',7,0);
+INSERT INTO "watch" VALUES('allocation/system/border',13,0);
+INSERT INTO "watch" VALUES('gateway/acme/red/10.1.1.0/24',81,0);
+INSERT INTO "watch" VALUES('gateway/acme/red/10.1.2.0/24',82,0);
+INSERT INTO "watch" VALUES('gateway/acme/red/2001:db8:1:1::/64',81,0);
+INSERT INTO "watch" VALUES('gateway/acme/red/2001:db8:1:2::/64',82,0);
+INSERT INTO "watch" VALUES('gateway/bolt/blue/10.1.1.0/24',83,0);
+INSERT INTO "watch" VALUES('gateway/bolt/blue/10.1.2.0/24',84,0);
+INSERT INTO "watch" VALUES('gateway/bolt/blue/2001:db8:1:1::/64',83,0);
+INSERT INTO "watch" VALUES('gateway/bolt/blue/2001:db8:1:2::/64',84,0);
+INSERT INTO "watch" VALUES('gateway/platform/shared/10.9.1.0/24',86,0);
+INSERT INTO "watch" VALUES('gateway/platform/shared/10.9.2.0/24',87,0);
+INSERT INTO "watch" VALUES('gateway/platform/shared/2001:db8:9:1::/64',86,0);
+INSERT INTO "watch" VALUES('gateway/platform/shared/2001:db8:9:2::/64',87,0);
+INSERT INTO "watch" VALUES('gateway/system/border/2001:db8:d::/64',8,0);
+INSERT INTO "watch" VALUES('gateway/system/border/203.0.113.0/24',8,0);
+INSERT INTO "watch" VALUES('leaf/leaf1',88,0);
+INSERT INTO "watch" VALUES('leaf/leaf2',88,0);
+INSERT INTO "watch" VALUES('leaf/leaf3',88,0);
+INSERT INTO "watch" VALUES('outside/dc1',9,0);
+INSERT INTO "watch" VALUES('outside/dc1',10,0);
+INSERT INTO "watch" VALUES('overlay/dc1',8,0);
+INSERT INTO "watch" VALUES('overlay/dc1',9,0);
+INSERT INTO "watch" VALUES('overlay/dc1',10,0);
+INSERT INTO "watch" VALUES('overlay/dc1',81,0);
+INSERT INTO "watch" VALUES('overlay/dc1',82,0);
+INSERT INTO "watch" VALUES('overlay/dc1',83,0);
+INSERT INTO "watch" VALUES('overlay/dc1',84,0);
+INSERT INTO "watch" VALUES('overlay/dc1',85,0);
+INSERT INTO "watch" VALUES('overlay/dc1',86,0);
+INSERT INTO "watch" VALUES('overlay/dc1',87,0);
+INSERT INTO "watch" VALUES('overlay/dc1',88,0);
+INSERT INTO "watch" VALUES('placed/acme/red',88,1);
+INSERT INTO "watch" VALUES('placed/platform/shared',88,1);
+INSERT INTO "watch" VALUES('prefix/acme/red',88,0);
+INSERT INTO "watch" VALUES('prefix/platform/shared',88,0);
+INSERT INTO "watch" VALUES('prefix/system/border',9,0);
+INSERT INTO "watch" VALUES('prefix/system/border',10,0);
+INSERT INTO "watch" VALUES('timers/default',9,0);
+INSERT INTO "watch" VALUES('timers/default',10,0);
+INSERT INTO "watch" VALUES('underlay',9,0);
+INSERT INTO "watch" VALUES('underlay',10,0);
+INSERT INTO "watch" VALUES('underlay',14,0);
+INSERT INTO "watch" VALUES('underlay',15,0);
+INSERT INTO "watch" VALUES('underlay',16,0);
+INSERT INTO "watch" VALUES('underlay',17,0);
+INSERT INTO "watch" VALUES('underlay',18,0);
+INSERT INTO "watch" VALUES('vtep',16,0);
+INSERT INTO "watch" VALUES('vtep',17,0);
+INSERT INTO "watch" VALUES('vtep',18,0);
+CREATE UNIQUE INDEX resource_identity ON resource (kind, tenant, name);
+CREATE INDEX resource_tenant ON resource (tenant, kind, name);
+CREATE INDEX history_identity ON history (kind, tenant, name, revision);
+CREATE INDEX history_revision ON history (revision);
+CREATE INDEX ref_target ON ref (kind, tenant, name, src);
+CREATE INDEX label_value ON label ("key", value, id);
+CREATE INDEX claim_id ON claim (id);
+CREATE INDEX mark_id ON mark (id);
+CREATE INDEX watch_id ON watch (id);
+CREATE INDEX number_owner ON number (owner, device, slot);
+CREATE INDEX number_waiting ON number (waiting, owner);
+CREATE INDEX need_owner ON need (owner, slot, id);
+CREATE INDEX quarantine_device ON quarantine (device);
+CREATE INDEX touch_id ON touch (id);
+CREATE INDEX fragment_hash ON fragment (hash);
+CREATE INDEX held_hash ON held (hash);
+CREATE INDEX ix_enrolments_device ON enrolments (device);
+CREATE INDEX ix_device_certificates_device ON device_certificates (device);
+COMMIT;

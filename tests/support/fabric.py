@@ -1,0 +1,136 @@
+"""What tests do to a running lab: change its intent, wait, break it, look into its devices."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from underlace.lab import flows, frr, intent
+from underlace.lab.expect import matrix
+from underlace.lab.fabric import Fabric
+from underlace.lab.namespace import CommandFailed
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICKSTART = ROOT / "examples" / "quickstart"
+ARTEFACTS = Path(os.environ.get("UNDERLACE_ARTEFACTS", ROOT / "artefacts"))
+CONVERGENCE_SECONDS = 120.0
+
+
+def poll(what: str, ready: Callable[[], Any], limit: float = 60.0, pause: float = 0.05) -> Any:
+    """Wait until something is true and return it."""
+    until = time.monotonic() + limit
+    while True:
+        if found := ready():
+            return found
+        assert time.monotonic() < until, f"waited {limit:g} s for {what}"
+        time.sleep(pause)
+
+
+def settled(fabric: Fabric, limit: float = 60.0) -> None:
+    """Wait until every device has confirmed what it should hold."""
+
+    def all_hold() -> bool:
+        devices = fabric.api.get("/v1/devices")["items"]
+        return {d["name"] for d in devices if d["state"] == "in-sync"} >= set(fabric.lab.switches)
+
+    poll("every device to hold what it should", all_hold, limit)
+
+
+def apply(fabric: Fabric, *documents: dict[str, Any], delete: tuple[dict[str, Any], ...] = ()) -> None:
+    """Change intent and wait until the devices hold it."""
+    fabric.api.apply(documents, delete)
+    settled(fabric)
+
+
+def converged(fabric: Fabric) -> None:
+    """Wait until all allowed flows of the controller's present intent are answered."""
+    left = flows.converge(matrix(fabric.current_intent()), fabric, CONVERGENCE_SECONDS)
+    assert not left, f"not answered: {left[:10]}"
+
+
+def judged(fabric: Fabric) -> flows.Verdict:
+    """`lab test`: the whole matrix once."""
+    return flows.verdict(matrix(fabric.current_intent()), fabric.underlay(), fabric)
+
+
+def collect(fabric: Fabric, folder: Path) -> None:
+    """Keep what explains a failure: logs, and what each device holds."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    shutil.copytree(fabric.state.directory / "logs", folder / "logs")
+    for name in fabric.lab.switches:
+        place = folder / name
+        shutil.copytree(fabric.state.directory / "devices" / name / "log", place, dirs_exist_ok=True)
+        for file, argv in (
+            ("running-config", ["vtysh", "-c", "show running-config"]),
+            (
+                "bgp",
+                [
+                    "vtysh",
+                    "-c",
+                    "show bgp vrf all summary",
+                    "-c",
+                    "show bgp l2vpn evpn",
+                    "-c",
+                    "show evpn vni detail",
+                ],
+            ),
+            ("nft", ["nft", "list", "ruleset"]),
+            ("links", ["ip", "-all", "netns", "exec", "ip", "-d", "address"]),
+            ("routes", ["ip", "-all", "netns", "exec", "ip", "route", "show", "table", "all"]),
+        ):
+            try:
+                (place / file).write_text(fabric.node(name).run(argv, check=False, timeout=20))
+            except (OSError, CommandFailed, subprocess.TimeoutExpired, RuntimeError) as fault:
+                (place / file).write_text(str(fault))
+
+
+def intent_with(directory: Path, *extra: dict[str, Any]) -> Path:
+    """A directory with the quickstart's intent and more; of two documents with one name the later one counts."""
+    directory.mkdir()
+    documents: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for document in (*intent.read(QUICKSTART).documents, *extra):
+        kept = {name: document[name] for name in ("kind", "tenant", "name", "spec") if name in document}
+        documents[kept["kind"], kept.get("tenant", "-"), kept["name"]] = kept
+    (directory / "intent.yaml").write_text(yaml.safe_dump_all(documents.values()))
+    shutil.copy(QUICKSTART / intent.LAB_FILE, directory)
+    return directory
+
+
+class Pinger:
+    """A ping that runs all the time, and what it lost."""
+
+    def __init__(self, fabric: Fabric, source: str, address: str, interval: float = 0.02) -> None:
+        node = fabric.node(source)
+        self.what = f"{source} to {address}"
+        argv = node.command(["ping", "-n", "-i", str(interval), "-W", "1", address])
+        self.process = subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=node.environment()
+        )
+
+    def stop(self) -> tuple[int, int]:
+        """(sent, received)."""
+        self.process.send_signal(signal.SIGINT)
+        said = self.process.communicate(timeout=20)[0]
+        found = re.search(r"(\d+) packets transmitted, (\d+) received", said)
+        assert found, f"ping {self.what}: {said[-500:]}"
+        return int(found[1]), int(found[2])
+
+    def lost(self) -> int:
+        """Packets lost; the last one may still have been under way."""
+        sent, received = self.stop()
+        assert sent > 10, f"ping {self.what} sent only {sent}"
+        return max(0, sent - received - 1)
+
+
+def daemons(fabric: Fabric, device: str) -> dict[str, int]:
+    return frr.pids(fabric.node(device).path(frr.RUN))

@@ -1,0 +1,113 @@
+"""Models of a leaf by hand, for tests that name what they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from underlace.model.device import (
+    DEFAULT_VRF,
+    AccessPort,
+    Bfd,
+    BgpNeighbor,
+    BgpRouter,
+    DeviceObject,
+    L2Vni,
+    Leak,
+    Port,
+    Protection,
+    RoutedPort,
+    Svi,
+    System,
+    Vrf,
+)
+
+PORTS = tuple(f"swp{n}" for n in range(1, 9))
+ASN, LOOPBACK, MAC = 4_200_000_001, "10.255.0.1", "02:00:0a:ff:00:01"
+
+Objects = list[DeviceObject]
+
+
+def base() -> Objects:
+    """A leaf without tenants; swp1 is its uplink."""
+    return [
+        System("leaf1", loopback=LOOPBACK, mac=MAC, vtep=True, mtu=9216),
+        Protection(
+            vteps=frozenset({"10.255.0.1", "10.255.0.2"}),
+            underlay=frozenset({"10.255.0.0/24", "2001:db8:f::/48"}),
+            icmp_rate=100,
+        ),
+        BgpRouter(
+            DEFAULT_VRF,
+            asn=ASN,
+            router_id=LOOPBACK,
+            networks=frozenset({f"{LOOPBACK}/32"}),
+            evpn="vtep",
+            maximum_paths=16,
+            bfd=Bfd(100, 100, 3),
+        ),
+        Port("swp1", underlay=True, mtu=9216),
+        *(Port(port) for port in PORTS[1:]),
+        BgpNeighbor(DEFAULT_VRF, "swp1", port="swp1", fabric=True, bfd=True),
+    ]
+
+
+def targets(vni: int) -> frozenset[str]:
+    return frozenset({f"65000:{vni}"})
+
+
+def vpc(name: str, vni: int, rd: int) -> Objects:
+    """A VPC that routes."""
+    return [
+        Vrf(name, vni, f"{LOOPBACK}:{rd}", targets(vni), targets(vni)),
+        BgpRouter(name, asn=ASN, router_id=LOOPBACK, connected=True),
+    ]
+
+
+def vnet(
+    vrf: str, vni: int, rd: int, gateways: Iterable[str] = (), ports: Iterable[str] = (), mtu: int = 9000
+) -> Objects:
+    """A V-Net, with a gateway if it has addresses."""
+    found: Objects = [L2Vni(vni, vrf, f"{LOOPBACK}:{rd}", targets(vni), targets(vni), mtu)]
+    if gateways:
+        found.append(Svi(vni, vrf, frozenset(gateways), "02:00:5e:00:01:01"))
+    return found + [AccessPort(port, vni, vrf) for port in ports]
+
+
+def peering(number: int, one: str, of_one: Iterable[str], other: str, of_other: Iterable[str]) -> Objects:
+    return [Leak(one, other, number, 0, frozenset(of_other)), Leak(other, one, number, 1, frozenset(of_one))]
+
+
+def upstream(vrf: str, port: str) -> Objects:
+    """eBGP with an outside router, numbered, v4 and v6."""
+    four, six = frozenset({"203.0.113.0/24"}), frozenset({"2001:db8:d::/48"})
+    common = {"port": port, "remote_as": 64_496, "local_as": 64_500, "bfd": True}
+    return [
+        RoutedPort(port, vrf, frozenset({"192.0.2.0/31", "2001:db8:ffff::/127"})),
+        BgpNeighbor(vrf, "192.0.2.1", **common, export=four, refuse=four | {"10.255.0.0/24"}, maximum_prefixes=100),
+        BgpNeighbor(vrf, "2001:db8:ffff::1", **common, export=six, refuse=six),
+    ]
+
+
+def red(ports: Iterable[str] = ("swp2",)) -> Objects:
+    return vpc("vpc-1", 50_001, 1) + vnet("vpc-1", 10_101, 2, ("10.1.1.1/24", "2001:db8:1:1::1/64"), ports)
+
+
+def shared(ports: Iterable[str] = ("swp3",)) -> Objects:
+    return vpc("vpc-2", 50_002, 3) + vnet("vpc-2", 10_201, 4, ("10.9.1.1/24", "2001:db8:9:1::1/64"), ports)
+
+
+def heartbeat() -> Objects:
+    """A VPC with one V-Net that has no gateway."""
+    return [Vrf("vpc-3"), *vnet("vpc-3", 10_301, 5, (), ("swp4",))]
+
+
+def border() -> Objects:
+    return vpc("vpc-9", 50_009, 6) + upstream("vpc-9", "swp5")
+
+
+def red_shared() -> Objects:
+    return peering(7, "vpc-1", ("10.1.0.0/16", "2001:db8:1::/48"), "vpc-2", ("10.9.0.0/16", "2001:db8:9::/48"))
+
+
+def everything() -> Objects:
+    return base() + red() + shared() + heartbeat() + border() + red_shared()
