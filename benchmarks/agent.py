@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.figure import Figure
-from benchmarks.lab import LIMIT, QUICKSTART, running, settle
+from benchmarks.lab import LIMIT, QUICKSTART, await_devices, running
 from underlace.lab import agents, intent
 from underlace.lab.fabric import Fabric, wait_for
 
@@ -70,7 +70,7 @@ def by_exec(fabric: Fabric) -> tuple[float, float, float]:
 def figures() -> Iterator[Figure]:
     wanted = intent.read(QUICKSTART)
     with running(wanted) as fabric:
-        settle(fabric, wanted)
+        await_devices(fabric)
         private = [
             mebibytes(fabric.agent(d), "smaps_rollup", "Private_Clean", "Private_Dirty") for d in fabric.lab.switches
         ]

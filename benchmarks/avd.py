@@ -113,7 +113,8 @@ def build(t: Topology) -> dict[str, object]:
     laps.lap("validate")
     facts = get_avd_facts(inputs)
     laps.lap("facts")
-    lines, leaf = 0, []
+    lines = 0
+    leaf: list[str] = []
     for name, design in inputs.items():
         structured = get_device_structured_config(name, design, facts)
         laps.lap("structured")

@@ -103,10 +103,14 @@ def in_new_vpc(fabric: Fabric) -> tuple[list[Document], str]:
     return [vpc, allocation("bench"), *both], "10.77.2.12"
 
 
-def settled(fabric: Fabric) -> bool:
-    """Whether every device holds what it should."""
-    found = fabric.api.get("/v1/status")
-    return bool(found["in_sync"] == found["total"])
+def await_devices(fabric: Fabric) -> None:
+    """Until every device holds what it should."""
+
+    def settled() -> bool:
+        found = fabric.api.get("/v1/status")
+        return bool(found["in_sync"] == found["total"] == len(fabric.lab.switches))
+
+    wait_for("every device to confirm", settled, LIMIT)
 
 
 def first_ping(fabric: Fabric, documents: list[Document], target: str) -> float:
@@ -128,7 +132,7 @@ def first_ping(fabric: Fabric, documents: list[Document], target: str) -> float:
     if not answered:
         raise SystemExit(f"no ping within {LIMIT:g} s")
     fabric.api.apply([], [{key: d[key] for key in ("kind", "tenant", "name")} for d in documents])
-    wait_for("every device to confirm", lambda: settled(fabric), LIMIT)
+    await_devices(fabric)
     return seconds
 
 
@@ -155,7 +159,7 @@ def figures() -> Iterator[Figure]:
         f"worst {max(times):.1f} s.",
     )
     with running(quickstart()) as fabric:
-        settle(fabric, intent.read(QUICKSTART))
+        await_devices(fabric)
         for name, bar, made, how in (
             ("vnet-in-existing-vpc-to-first-ping", 2.0, in_existing_vpc, "bridged"),
             ("vnet-in-new-vpc-to-first-ping", 5.0, in_new_vpc, "routed over the new VPC's L3VNI"),

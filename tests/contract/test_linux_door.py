@@ -284,10 +284,10 @@ def test_a_device_that_lost_its_memory_of_rules_loads_them_again(bench: Bench) -
 def test_an_apply_cut_short_anywhere_converges(bench: Bench) -> None:
     bench.reach(base() + shared())
     goals = [everything(), base() + red(("swp3",)) + heartbeat(), base() + shared()]
-    for round_number in range(12):
+    for round_number in range(6):
         goal = goals[round_number % 3]
         plan = ordered(bench.read(), DRIVER.items(goal))
-        cut = len(plan) * (round_number + 1) // 13
+        cut = len(plan) * (round_number + 1) // 7
         assert bench.run(plan[:cut]) == []
         bench.mend(goal)
 
@@ -384,8 +384,8 @@ def refusals() -> dict[str, tuple[Change[Keyed], ...]]:
     }
 
 
-@pytest.mark.parametrize("what", list(refusals()))
-def test_both_refuse_in_the_same_words(bench: Bench, what: str) -> None:
+def test_both_refuse_in_the_same_words(bench: Bench) -> None:
     bench.reach(everything())
-    real, fake = bench.refused(*refusals()[what])
-    assert fake in real
+    for what, plan in refusals().items():
+        real, fake = bench.refused(*plan)
+        assert fake in real, what

@@ -37,10 +37,10 @@ def place() -> Iterator[Path]:
     """A directory for a lab; whatever a test leaves in it is ended."""
     directory = Path(tempfile.mkdtemp(prefix="underlace-lab-"))
     yield directory
-    if (state := State.load(directory)) is not None:
-        identity = state.identity
-        state.end()
-        assert not marked(identity), "processes of the lab outlived it"
+    for found in directory.iterdir():
+        if (state := State.load(found)) is not None:
+            state.end()
+            assert not marked(state.identity), "processes of the lab outlived it"
     shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -60,13 +60,15 @@ def fabric(
     wanted = intent.read(intent_with(place / "intent", *more))
     built: list[Fabric] = []
     try:
-        built.append(build.up(wanted, place / "lab", lambda text: print(f"{time.monotonic() - began:6.2f} {text}")))
+        built.append(
+            build.up(wanted, place / "fabric", lambda text: print(f"{time.monotonic() - began:6.2f} {text}"))
+        )
         settled(built[0], CONVERGENCE_SECONDS)
         left = flows.converge(matrix(wanted), built[0], CONVERGENCE_SECONDS)
         assert not left, f"not answered: {left[:10]}"
         print(f"{time.monotonic() - began:6.2f} converged")
     except BaseException:
-        if (state := State.load(place / "lab")) is not None:
+        if (state := State.load(place / "fabric")) is not None:
             shutil.copytree(state.directory / "logs", folder / "logs", dirs_exist_ok=True)
             if built:
                 collect(built[0], folder)

@@ -86,11 +86,13 @@ def test_a_lab_goes_up_answers_and_leaves_nothing(place: Path, before: dict[str,
 def test_down_removes_what_a_killed_up_left(place: Path, before: dict[str, str], moment: float) -> None:
     lab = place / "lab"
     process = subprocess.Popen([*RUN, "lab", "up", str(QUICKSTART), "--lab", str(lab)], stderr=subprocess.DEVNULL)
-    poll("the lab's state file", lambda: State.load(lab), 20, pause=0.005)
-    until = time.monotonic() + moment
-    poll("the chosen moment", lambda: time.monotonic() >= until, pause=0.005)
-    process.kill()
-    process.wait()
+    try:
+        poll("the lab's state file", lambda: State.load(lab), 20, pause=0.005)
+        until = time.monotonic() + moment
+        poll("the chosen moment", lambda: time.monotonic() >= until, pause=0.005)
+    finally:
+        process.kill()
+        process.wait()
     state = State.load(lab)
     assert state is not None
     assert underlace("lab", "down", "--lab", str(lab)).returncode == 0

@@ -165,6 +165,28 @@ def test_a_killed_daemon_is_not_the_end(fabric: Fabric) -> None:
     assert judged(fabric).good
 
 
+def test_a_vrf_that_comes_and_goes_on_a_leaf_disturbs_no_other(fabric: Fabric) -> None:
+    """leaf1 has the VRF of shared for its peering only. FRR's automatic RD for a new L3VNI was another VPC's once."""
+    peering = {"kind": "vpc-peering", "tenant": "platform", "name": "red-shared"}
+    pairs = [
+        ("r1", "10.1.1.12"),
+        ("r1", "2001:db8:1:2::13"),
+        ("r2", "10.1.1.11"),
+        ("b1", "10.1.1.12"),
+        ("d2", "203.0.113.11"),
+    ]
+    pingers = [Pinger(fabric, source, address) for source, address in pairs]
+    try:
+        for _ in range(3):
+            apply(fabric, delete=(peering,))
+            apply(fabric, {**peering, "spec": {"a": {"vpc": "acme/red"}, "b": {"vpc": "shared"}}})
+            converged(fabric)
+    finally:
+        fates = {p.what: p.lost() for p in pingers}
+    assert fates == dict.fromkeys(fates, 0)
+    assert judged(fabric).good
+
+
 def test_an_agent_s_end_leaves_the_device_alone(fabric: Fabric) -> None:
     settled(fabric)
     before = configurations(fabric)

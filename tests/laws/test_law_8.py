@@ -79,17 +79,17 @@ def test_in_one_change_too(fabric: Rig) -> None:
 
 
 def test_only_a_confirmed_state_lets_go(fabric: Rig) -> None:
-    before = fabric.said["leaf1"]
+    leaf1, before = (Waiting("leaf1", "quarantine"),), fabric.said["leaf1"]
     fabric.delete(OLD)
     fabric.put(vnet("new", port="swp10@leaf2"))
     fabric.say("leaf1", manifest=before)
-    assert waiting(fabric), "it said that it holds what it held before"
+    assert waiting(fabric) == leaf1, "it said that it holds what it held before"
     fabric.fetch("leaf1")
-    assert waiting(fabric), "an offer is no word"
+    assert waiting(fabric) == leaf1, "an offer is no word"
     fabric.say("leaf1", Outcome.APPLIED)
-    assert waiting(fabric), "it may still go back"
+    assert waiting(fabric) == leaf1, "it may still go back"
     fabric.controller.report(device_actor("leaf1"), report(before, Outcome.REVERTED))
-    assert waiting(fabric), "it did go back"
+    assert waiting(fabric) == leaf1, "it did go back"
     fabric.say("leaf1", Outcome.HELD)
     assert waiting(fabric) == (Waiting("leaf2", "behind"),)
 
@@ -168,6 +168,26 @@ def test_those_who_build_on_what_waits_wait_too(fabric: Rig) -> None:
     assert item.status.waiting == (Waiting("leaf3", "behind"),)
 
 
+def test_a_device_that_waits_is_left_out_of_everything_and_then_gets_everything(fabric: Rig) -> None:
+    """Also what does not refer to it: a peering is on leaf9 because a V-Net places one of its VPCs there."""
+    asn = fabric.number("asn", "switch", "leaf3")
+    leaf3 = doc("switch", "leaf3", site="dc1", role="leaf", ports=16, asn=4_200_000_500)
+    leaf9 = doc("switch", "leaf9", site="dc1", role="leaf", ports=4, asn=asn)
+    fabric.put(
+        leaf3,
+        leaf9,
+        doc("vnet", "far", "acme", vpc="red", ports=[{"port": "swp1@leaf9"}], gateways=["10.1.2.1/24"]),
+        delete=[Ref("vnet", "acme", "red-db")],
+    )
+    assert fabric.state("switch", "leaf9") == "Provisioning"
+    assert "leaf9" not in {key.device for key in fabric.hashes()}
+    fabric.check_derived()
+    fabric.hold_all()
+    objects = {w.key[0] for w in fabric.controller.explain(ADMIN, "leaf9")}
+    assert {"system", "port", "l2vni", "svi", "vrf", "leak"} <= objects
+    fabric.check_derived()
+
+
 def test_a_number_that_no_device_ever_had_is_free_at_once(tmp_path: Path) -> None:
     fabric = rig(tmp_path)
     fabric.put(*quickstart(), vnet("old"))
@@ -186,30 +206,41 @@ def test_a_number_on_one_device_waits_for_that_one_alone(fabric: Rig) -> None:
     assert rows == [(held, "leaf1")]
 
 
-def test_numbers_picked_by_the_controller_are_never_in_quarantine(fabric: Rig) -> None:
-    """A pool with two addresses: the second is not given to a third device before all have let go of it."""
-    small = rig(fabric.path / "small") if (fabric.path / "small").mkdir() is None else None
-    assert small is not None
-    small.put(
+def test_the_next_number_of_a_pool_is_not_picked_while_in_quarantine(fabric: Rig) -> None:
+    fabric.put(vnet("auto", vni=None, port="swp14@leaf3"))
+    after = fabric.number("vni", "vnet", "auto", "acme") + 1
+    fabric.put(vnet("asked", vni=after, port="swp10@leaf3"))
+    fabric.hold_all()
+    fabric.delete(Ref("vnet", "acme", "asked"))
+    fabric.put(vnet("next", vni=None, port="swp11@leaf3"))
+    assert fabric.number("vni", "vnet", "next", "acme") == after + 1
+
+
+@pytest.mark.parametrize("gone", ["leaf1", "leaf2"])
+def test_numbers_picked_by_the_controller_are_never_in_quarantine(tmp_path: Path, gone: str) -> None:
+    """A pool with two addresses: that of a switch which goes is not given to a third before all have let go of it."""
+    fabric = rig(tmp_path)
+    fabric.put(
         doc("site", "dc1"),
         doc("allocation", "lo", "system", prefix="10.255.0.0/31"),
         doc("subnet", "lo", "system", prefix="10.255.0.0/31", purpose="loopback"),
         *(doc("switch", name, site="dc1", role="leaf", ports=4) for name in ("leaf1", "leaf2")),
     )
-    small.hold("leaf1", "leaf2")
-    freed = small.number("loopback", "switch", "leaf2")
-    small.delete(Ref("switch", "-", "leaf2"))
+    fabric.hold("leaf1", "leaf2")
+    freed = fabric.number("loopback", "switch", gone)
+    (stays,) = {"leaf1", "leaf2"} - {gone}
+    fabric.delete(Ref("switch", "-", gone))
     third = doc("switch", "leaf3", site="dc1", role="leaf", ports=4)
     with pytest.raises(Refused) as refused:
-        small.put(third)
+        fabric.put(third)
     assert [d.code for d in refused.value.diagnostics] == ["pool-exhausted"]
-    small.hold("leaf1")
+    fabric.hold(stays)
     with pytest.raises(Refused):
-        small.put(third)
-    small.controller.forget(ADMIN, "leaf2")
-    small.put(third)
-    assert small.number("loopback", "switch", "leaf3") == freed
-    small.close()
+        fabric.put(third)
+    fabric.controller.forget(ADMIN, gone)
+    fabric.put(third)
+    assert fabric.number("loopback", "switch", "leaf3") == freed
+    fabric.close()
 
 
 def test_a_forgotten_device_no_longer_holds_numbers_and_that_is_audited(fabric: Rig) -> None:
@@ -224,7 +255,8 @@ def test_a_forgotten_device_no_longer_holds_numbers_and_that_is_audited(fabric: 
         ]
 
 
-def test_a_restored_store_gives_out_nothing_that_a_device_may_hold(fabric: Rig) -> None:
+@pytest.mark.parametrize("lost", [False, True], ids=["old store there", "old store lost"])
+def test_a_restored_store_gives_out_nothing_that_a_device_may_hold(fabric: Rig, lost: bool) -> None:
     backup = fabric.path / "backup"
     backup.write_bytes(fabric.controller.backup(ADMIN))
     # After the backup: a V-Net that devices hold and the backup does not know.
@@ -234,6 +266,8 @@ def test_a_restored_store_gives_out_nothing_that_a_device_may_hold(fabric: Rig) 
     fabric.hold_all()
     last = fabric.controller.revisions(ADMIN, 1)[0].id
     fabric.close()
+    if lost:
+        (fabric.path / "store.sqlite").unlink()
 
     revision = restore(backup, fabric.path / "store.sqlite", NOW)
     assert revision > last

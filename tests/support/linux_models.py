@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from underlace.model.device import (
     DEFAULT_VRF,
     AccessPort,
@@ -80,11 +82,12 @@ def peering(number: int, one: str, of_one: Iterable[str], other: str, of_other: 
 def upstream(vrf: str, port: str) -> Objects:
     """eBGP with an outside router, numbered, v4 and v6."""
     four, six = frozenset({"203.0.113.0/24"}), frozenset({"2001:db8:d::/48"})
-    common = {"port": port, "remote_as": 64_496, "local_as": 64_500, "bfd": True}
+    session = BgpNeighbor(vrf, "", port=port, remote_as=64_496, local_as=64_500, bfd=True)
+    refused = four | {"10.255.0.0/24"}
     return [
         RoutedPort(port, vrf, frozenset({"192.0.2.0/31", "2001:db8:ffff::/127"})),
-        BgpNeighbor(vrf, "192.0.2.1", **common, export=four, refuse=four | {"10.255.0.0/24"}, maximum_prefixes=100),
-        BgpNeighbor(vrf, "2001:db8:ffff::1", **common, export=six, refuse=six),
+        replace(session, peer="192.0.2.1", export=four, refuse=refused, maximum_prefixes=100),
+        replace(session, peer="2001:db8:ffff::1", export=six, refuse=six),
     ]
 
 

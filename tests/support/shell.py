@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 START = 60.0
 COMMAND = [sys.executable, "-m", "underlace.main"]
@@ -67,19 +70,64 @@ class Result:
         return json.loads(self.out)
 
 
-def underlace(home: Path, *arguments: str, stdin: str = "", **more: str) -> Result:
-    """Run a command; whatever it does, it shows no traceback."""
-    done = subprocess.run(
-        [*COMMAND, *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**environment(home), **more},
-        cwd=home,
-    )
-    assert "Traceback" not in done.stdout + done.stderr, done.stderr
-    return Result(done.returncode, done.stdout, done.stderr)
+def underlace(home: Path, *arguments: str, stdin: str = "", fresh: bool = False, **more: str) -> Result:
+    """Run a command in a process of its own; whatever it does, it shows no traceback.
+
+    The process is forked from this one, which has imported everything: that is ten times as fast. fresh: start an
+    interpreter, as a user does.
+    """
+    variables = {**environment(home), **more}
+    run = _start if fresh else _fork
+    with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+        given.write(stdin.encode())
+        given.seek(0)
+        code = run(arguments, home, variables, (given.fileno(), out.fileno(), err.fileno()))
+        texts = [_text(file) for file in (out, err)]
+    assert "Traceback" not in texts[0] + texts[1], texts[1]
+    return Result(code, *texts)
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
+
+
+def _start(arguments: Sequence[str], home: Path, variables: Mapping[str, str], files: Sequence[int]) -> int:
+    stdin, stdout, stderr = files
+    return subprocess.run(
+        [*COMMAND, *arguments], stdin=stdin, stdout=stdout, stderr=stderr, env=variables, cwd=home, timeout=60
+    ).returncode
+
+
+def _fork(arguments: Sequence[str], home: Path, variables: Mapping[str, str], files: Sequence[int]) -> int:
+    import underlace.cli.client
+    import underlace.settings  # noqa: F401
+    from underlace.main import run
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = 99
+    try:
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the life of the process
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+        os.chdir(home)
+        os.environ.clear()
+        os.environ.update(variables)
+        sys.argv = ["underlace", *arguments]
+        run()
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
+        if isinstance(leaving.code, str):
+            sys.stderr.write(leaving.code)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 @dataclass

@@ -129,7 +129,8 @@ def _draw_base(draft: _Draft) -> None:
     for port in PORTS:
         enabled = draw(st.sampled_from([None, True, False]))
         underlay = True if port in draft.underlay else draw(st.sampled_from([None, False]))
-        draft.objects.append(Port(port, underlay, enabled, draw(st.sampled_from([None, 9216, 1500]))))
+        mtu, description = draw(st.sampled_from([None, 9216, 1500])), draw(st.sampled_from([None, "to a rack"]))
+        draft.objects.append(Port(port, underlay, enabled, mtu, description))
     for port in draft.underlay:
         draft.objects.append(BgpNeighbor(DEFAULT_VRF, port, port=port, fabric=True, bfd=draw(st.booleans())))
 
@@ -184,6 +185,7 @@ def _draw_outside(draft: _Draft, vrf: str) -> None:
                 export=draw(st.none() | prefixes),
                 refuse=draw(prefixes),
                 maximum_prefixes=draw(st.sampled_from([None, 100])),
+                description=draw(st.sampled_from([None, "an upstream"])),
             )
         )
 

@@ -32,7 +32,7 @@ from underlace.agent.ledger import Ledger
 from underlace.agent.log import Log
 from underlace.agent.loop import Agent
 from underlace.agent.parts import Parts
-from underlace.drivers.protocol import Door, Driver
+from underlace.drivers.protocol import Door, Driver, Keeper
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import is_hostname
 
@@ -56,6 +56,8 @@ def main(config: AgentConfig, driver: Driver, door: Door, *, once: bool = False,
     clock = SystemClock()
     try:
         agent, controller = build(config, driver, door, clock, log)
+        if isinstance(door, Keeper) and not once:
+            door.keep()
         with _signals(agent, controller, clock):
             code = _run(agent, once)
         controller.forget()

@@ -21,11 +21,18 @@ Limit = Annotated[int, Query(ge=1, le=1_000, description="As many, newest first.
 
 def routes(controller: Controller, archive: Archive) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["fabric"])
+    _mount_history(router, controller)
+    _mount_whole(router, controller, archive)
 
     async def status(request: Request, revision: Revision = None) -> Response:
         """Whether devices hold what they should, and which are waited for."""
         return answer(await run(controller.status, actor_of(request), revision))
 
+    router.add_api_route("/status", status, methods=["GET"])
+    return router
+
+
+def _mount_history(router: APIRouter, controller: Controller) -> None:
     async def revisions(request: Request, limit: Limit = 20, before: Before = None) -> Response:
         """Who changed intent, when and why; the newest first."""
         return answer({"items": await run(controller.revisions, actor_of(request), limit, before)})
@@ -39,6 +46,12 @@ def routes(controller: Controller, archive: Archive) -> APIRouter:
         """All intent as a revision left it."""
         return answer({"items": await run(controller.as_of, actor_of(request), revision)})
 
+    router.add_api_route("/revisions", revisions, methods=["GET"])
+    router.add_api_route("/revisions/{revision}", show_revision, methods=["GET"])
+    router.add_api_route("/revisions/{revision}/intent", as_of, methods=["GET"])
+
+
+def _mount_whole(router: APIRouter, controller: Controller, archive: Archive) -> None:
     async def export(request: Request) -> Response:
         """All intent with ids and allocated numbers, as /v1/apply of another controller takes it."""
 
@@ -57,14 +70,9 @@ def routes(controller: Controller, archive: Archive) -> APIRouter:
         headers = {"content-disposition": 'attachment; filename="underlace-backup.tar"'}
         return Response(body, 200, headers, media_type="application/x-tar")
 
-    router.add_api_route("/status", status, methods=["GET"])
-    router.add_api_route("/revisions", revisions, methods=["GET"])
-    router.add_api_route("/revisions/{revision}", show_revision, methods=["GET"])
-    router.add_api_route("/revisions/{revision}/intent", as_of, methods=["GET"])
     router.add_api_route("/export", export, methods=["GET"])
     router.add_api_route("/differences", differences, methods=["GET"])
     router.add_api_route("/backup", backup, methods=["GET"])
-    return router
 
 
 def _exported(document: Document) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -23,6 +23,7 @@ from underlace.model.ids import NO_TENANT, Ref
 
 PAGE = 500
 PAGE_MAX = 1_000
+NEXT = {"type": ["string", "null"]}
 
 Tenant = Annotated[str | None, Query(description="Only resources of this tenant.")]
 Label = Annotated[list[str] | None, Query(description="Only resources with this label, KEY=VALUE; may be repeated.")]
@@ -97,27 +98,36 @@ def _mount(router: APIRouter, controller: Controller, kind: AnyKind) -> None:
 
     collection = f"/resources/{kind.name}"
     single = collection + ("/{tenant}" if kind.tenanted else f"/{NO_TENANT}") + "/{name:path}"
-    many = {"type": "array", "items": reference(words(kind) + "Resource")}
-    page = {"type": "object", "properties": {"items": many, "next": {"type": ["string", "null"]}}}
+    one, changed = reference(words(kind) + "Resource"), reference("Applied")
+    page = {"type": "object", "properties": {"items": {"type": "array", "items": one}, "next": NEXT}}
     body = json_body(reference(words(kind) + "Document"))
-    for method, path, endpoint, shown, extra in (
-        ("GET", collection, list_resources, page, {}),
-        ("GET", single, get_resource, reference(words(kind) + "Resource"), _parameters(kind)),
-        ("PUT", single, put_resource, reference("Applied"), body | _parameters(kind)),
-        ("DELETE", single, delete_resource, reference("Applied"), _parameters(kind)),
-    ):
-        verb = endpoint.__name__.partition("_")[0]
-        router.add_api_route(
-            path,
-            endpoint,
-            methods=[method],
-            tags=[kind.name],
-            operation_id=f"{verb}_{kind.name}",
-            summary=f"{verb.capitalize()} {kind.name}",
-            description=kind.summary,
-            responses=answers(shown),
-            openapi_extra=extra,
-        )
+    _route(router, kind, "GET", collection, list_resources, page, {})
+    _route(router, kind, "GET", single, get_resource, one, _parameters(kind))
+    _route(router, kind, "PUT", single, put_resource, changed, body | _parameters(kind))
+    _route(router, kind, "DELETE", single, delete_resource, changed, _parameters(kind))
+
+
+def _route(
+    router: APIRouter,
+    kind: AnyKind,
+    method: str,
+    path: str,
+    endpoint: Callable[..., Awaitable[Response]],
+    shown: dict[str, Any],
+    extra: dict[str, Any],
+) -> None:
+    verb = endpoint.__name__.partition("_")[0]
+    router.add_api_route(
+        path,
+        endpoint,
+        methods=[method],
+        tags=[kind.name],
+        operation_id=f"{verb}_{kind.name}",
+        summary=f"{verb.capitalize()} {kind.name}",
+        description=kind.summary,
+        responses=answers(shown),
+        openapi_extra=extra,
+    )
 
 
 def _identity(kind: AnyKind, request: Request) -> Ref:

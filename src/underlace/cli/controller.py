@@ -17,15 +17,23 @@ if TYPE_CHECKING:
 Data = Annotated[Path | None, typer.Option(metavar="DIR", help="The controller's directory: store, CA, context.")]
 
 
-def mount(
-    app: typer.Typer,
-    serve: Callable[[Settings], None],
-    unpack: Callable[[Path, Path], str],
-    renew: Callable[[Path], str],
-) -> None:
-    """Add the commands. serve: runs until SIGTERM; unpack: restores a backup in a directory; renew: makes a token for
-    its owner. Those two say what was done."""
+Serve = Callable[["Settings"], None]
+"""Runs a controller until SIGTERM."""
 
+Unpack = Callable[[Path, Path], str]
+"""(backup, data directory) -> what was done, for people."""
+
+Renew = Callable[[Path], str]
+"""Makes a token for the owner of a data directory -> what was done, for people."""
+
+
+def mount(app: typer.Typer, serve: Serve, unpack: Unpack, renew: Renew) -> None:
+    """Add the commands to a program."""
+    for command in (_up(serve), _restore(unpack), _recover(renew)):
+        app.command()(command)
+
+
+def _up(serve: Serve) -> Callable[..., None]:
     def up(
         ctx: typer.Context,
         data: Data = None,
@@ -43,8 +51,6 @@ def mount(
         ] = None,
     ) -> None:
         """Run the controller until SIGTERM."""
-        from underlace.settings import load
-
         flags = {
             "data": data,
             "listen": listen,
@@ -52,26 +58,32 @@ def mount(
             "agent_netns": agent_netns,
             "simulated": simulated,
         }
-        serve(load(flags, session_of(ctx).config_file).settings)
+        serve(_settings(ctx, **flags))
 
+    return up
+
+
+def _restore(unpack: Unpack) -> Callable[..., None]:
     def restore(
         ctx: typer.Context,
         backup: Annotated[Path, typer.Argument(metavar="BACKUP", help="A file that `underlace backup` wrote.")],
         data: Data = None,
     ) -> None:
         """Make a data directory from a backup. No controller may run on it; it is started afterwards."""
-        from underlace.settings import load
+        output.note(unpack(backup, _settings(ctx, data=data).data))
 
-        directory = load({"data": data}, session_of(ctx).config_file).settings.data
-        output.notes.print(unpack(backup, directory), highlight=False)
+    return restore
 
+
+def _recover(renew: Renew) -> Callable[..., None]:
     def recover(ctx: typer.Context, data: Data = None) -> None:
         """Write a new administrator's context for a data directory. No controller may run on it."""
-        from underlace.settings import load
+        output.note(renew(_settings(ctx, data=data).data))
 
-        directory = load({"data": data}, session_of(ctx).config_file).settings.data
-        output.notes.print(renew(directory), highlight=False)
+    return recover
 
-    app.command()(up)
-    app.command()(recover)
-    app.command()(restore)
+
+def _settings(ctx: typer.Context, **flags: object) -> Settings:
+    from underlace.settings import load
+
+    return load(flags, session_of(ctx).config_file).settings

@@ -47,7 +47,7 @@ def enrol_device(ctx: typer.Context, device: Device, form: Output = Format.TABLE
     issued = session_of(ctx).client.post(device_path(device) + "/enrolment")
     if form is Format.TABLE:
         output.write(issued["token"])
-        output.notes.print(f"for {device}, once, until {moment(issued['expires'])}", highlight=False)
+        output.note(f"for {device}, once, until {moment(issued['expires'])}")
     else:
         output.emit(issued, form)
 
@@ -65,7 +65,7 @@ def forget_device(
     if not yes:
         typer.confirm(f"Is {device} off, or wiped? Its numbers will be given to others.", abort=True, err=True)
     session_of(ctx).client.delete(device_path(device))
-    output.notes.print(f"{device} is forgotten", highlight=False)
+    output.note(f"{device} is forgotten")
 
 
 def show_config(ctx: typer.Context, device: str) -> None:

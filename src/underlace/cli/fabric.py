@@ -91,4 +91,4 @@ def backup(
         out.flush()
         os.fsync(out.fileno())
     partial.replace(file)
-    output.notes.print(f"{file}: {len(body)} bytes", highlight=False)
+    output.note(f"{file}: {len(body)} bytes")

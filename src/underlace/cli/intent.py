@@ -67,7 +67,7 @@ def apply(
     changed = len(applied["resources"])
     if form is Format.TABLE:
         text = f"revision {applied['revision']}: {changed} resources changed" if changed else "nothing to change"
-        output.notes.print(text, highlight=False)
+        output.note(text)
     if wait:
         await_active(session_of(ctx).client, applied["revision"], timeout)
     if form is not Format.TABLE:
@@ -151,7 +151,7 @@ def show_plan(planned: dict[str, Any]) -> None:
     """A plan for people: what changes in intent, which numbers are given, then device by device."""
     _warn(planned)
     if not planned["resources"]:
-        output.notes.print("nothing to change")
+        output.note("nothing to change")
         return
     for change in planned["resources"]:
         _show_resource(change)
@@ -164,7 +164,7 @@ def show_plan(planned: dict[str, Any]) -> None:
         for line in device["native"]:
             output.write(f"    {line}")
     output.write(f"\nplan {planned['digest']}")
-    output.notes.print(_summary(planned), highlight=False)
+    output.note(_summary(planned))
 
 
 def _show_resource(change: dict[str, Any]) -> None:

@@ -23,6 +23,11 @@ class Format(StrEnum):
     YAML = "yaml"
 
 
+def note(text: str) -> None:
+    """A line of progress: as it is, neither wrapped nor taken for markup."""
+    notes.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
 def write(text: str) -> None:
     """Plain text for stdout, as it is: no wrapping, no markup."""
     sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")

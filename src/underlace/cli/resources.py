@@ -73,7 +73,7 @@ def delete(
     applied = client.post("/v1/apply", {"delete": body, "message": message})
     if form is Format.TABLE:
         what = str(refs[0]) if len(refs) == 1 else f"{len(refs)} resources"
-        output.notes.print(f"revision {applied['revision']}: {what} deleted", highlight=False)
+        output.note(f"revision {applied['revision']}: {what} deleted")
     else:
         output.emit(applied, form)
 

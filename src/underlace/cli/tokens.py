@@ -72,7 +72,7 @@ def revoke_token(
     from urllib.parse import quote
 
     session_of(ctx).client.delete("/v1/tokens/" + quote(token, safe=""))
-    output.notes.print(f"token {token} is revoked", highlight=False)
+    output.note(f"token {token} is revoked")
 
 
 def _end(token: dict[str, object]) -> str:

@@ -40,13 +40,13 @@ def await_active(client: Client, revision: int, timeout: float) -> None:
             text = f"waiting for {_awaited(status)} to confirm revision {revision}"
             spinner.update(text)
             if text != last and not output.notes.is_terminal:
-                output.notes.print(text, highlight=False)
+                output.note(text)
             last = text
             if time.monotonic() - started > timeout:
                 raise Stop(Exit.TIMEOUT, [_timed_out(status, revision, timeout)])
             time.sleep(POLL)
     spent = time.monotonic() - started
-    output.notes.print(f"revision {revision} is active on every device ({spent:.1f} s)", highlight=False)
+    output.note(f"revision {revision} is active on every device ({spent:.1f} s)")
 
 
 def _awaited(status: dict[str, Any]) -> str:

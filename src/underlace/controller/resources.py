@@ -85,6 +85,8 @@ def page(
     limit: int = 500,
 ) -> Page:
     """Resources of a kind by tenant and name, at most `limit`; `after`: the `next` of the page before."""
+    if kind not in engine.kinds:
+        raise Refused([missing(Ref(kind, "-", "*"))])
     found: list[Resource[Any]] = []
     with engine.store.read() as c:
         view = engine.view(c)

@@ -121,7 +121,7 @@ class Rollout:
         """Write down what was said; returns the devices whose desired state this changes, because numbers became
         free, and whether it is more than a sign of life."""
         before = devices.one(c, report.device) or DeviceRow(report.device)
-        row = _updated(before, report, ledger.stamp(self._engine.clock()))
+        row = _updated(before, report, self._believed(c, before, report), ledger.stamp(self._engine.clock()))
         devices.write(c, row)
         unknown = report.outcome is Outcome.FAILED
         fragments.set_held(c, report.device, {} if unknown else report.scopes)
@@ -133,6 +133,14 @@ class Rollout:
         settlement.resume(run, free)
         message = f"numbers are free since {report.device} confirmed revision {row.confirmed}"
         return record_resumed(run, message), news
+
+    def _believed(self, c: Connection, row: DeviceRow, report: Report) -> int:
+        """The revision that a report stands for; 0 for one that says nothing about ours."""
+        if not 0 < report.revision <= row.desired:
+            return 0  # never desired of this device: of another life of the store
+        if report.revision == row.desired and report.scopes != fragments.desired(c, row.name):
+            return 0  # it names our revision, but something else than that holds
+        return report.revision
 
 
 def record_resumed(run: Run, message: str) -> frozenset[str]:
@@ -152,9 +160,7 @@ def _to_renumber(row: DeviceRow, have: str) -> bool:
     return row.outcome == Outcome.HELD and row.digest == have and row.reported < row.desired
 
 
-def _updated(row: DeviceRow, report: Report, now: str) -> DeviceRow:
-    # A revision that was never desired is of another life of this store, and says nothing about ours.
-    known = report.revision if report.revision <= row.desired else 0
+def _updated(row: DeviceRow, report: Report, known: int, now: str) -> DeviceRow:
     confirmed = max(row.confirmed, known) if report.outcome is Outcome.HELD else row.confirmed
     return replace(
         row,

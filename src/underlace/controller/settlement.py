@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from underlace.controller import dirty
 from underlace.controller.recompile import recompile
 from underlace.controller.run import Run
-from underlace.model.ids import NO_TENANT
 from underlace.model.resource import Resource
-from underlace.store import devices, numbers, rows
+from underlace.store import devices, numbers
 from underlace.store.numbers import Held
 
 
@@ -37,10 +36,6 @@ def resume(run: Run, free: Iterable[Held]) -> None:
     fresh = {r.id: r for r in owners}
     for resource in owners:
         run.mark_dirty(resource)
-        if resource.ref.tenant == NO_TENANT:
-            # A device that waited was left out of everything, also by those that do not refer to it.
-            for row in rows.device_watchers(run.c, resource.ref.name):
-                run.mark_dirty(run.view.parse(row), frozenset((resource.ref.name,)))
     dirty.settle(run, fresh, [r.ref for r in owners])
     recompile(run)
 

@@ -34,8 +34,11 @@ def fabric_status(engine: Engine, actor: Actor, revision: int | None = None) -> 
         newest = ledger.counters(c).revision
         if revision is not None and not 0 < revision <= newest:
             raise Refused([_no_revision(revision)])
+        every = devices.every(c)
+        missing = [d for d in every if inventory.state_of(d) != "in-sync"]
         if revision is None:
-            waiting = list(dict.fromkeys((*fragments.waiting(c, SHOWN), *numbers.waiting_owners(c, SHOWN))))
+            found_waiting = fragments.waiting(c, [d.name for d in missing], SHOWN)
+            waiting = list(dict.fromkeys((*found_waiting, *numbers.waiting_owners(c, SHOWN))))
         else:
             waiting = [v.id for v in ledger.changed_at(c, revision) if v.spec is not None]
         view = engine.view(c)
@@ -43,9 +46,7 @@ def fabric_status(engine: Engine, actor: Actor, revision: int | None = None) -> 
             r for r in map(view.parse, rows.by_id(c, waiting)) if readable(actor, engine.kinds[r.ref.kind], r)
         ]
         found = [i for i in items(c, actor, resources[:SHOWN]) if i.status.state == PROVISIONING]
-        every = devices.every(c)
         simulated = ledger.facts(c).get("simulated") == "true"
-    missing = [d for d in every if inventory.state_of(d) != "in-sync"]
     if revision is not None:
         # What a revision took away is gone when the devices that it changed have said so.
         missing = [d for d in missing if d.offered and d.desired >= revision and d.reported < revision]

@@ -10,7 +10,7 @@ A driver never knows a kind. `Driver` is pure and may be used anywhere; only the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from underlace.model.capability import Capabilities
 from underlace.model.change import Change, Disruption, Key, Keyed
@@ -53,6 +53,14 @@ class Failure(NamedTuple):
     key: Key
     command: str
     answer: str
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A door to a device of which something must be tended between applies."""
+
+    def keep(self) -> None:
+        """Start tending, in the background, for as long as the process lives. Returns at once; may raise OSError."""
 
 
 class Door(Protocol):

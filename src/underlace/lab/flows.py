@@ -174,16 +174,20 @@ def verdict(matrix: Matrix, underlay: Underlay, hosts: Hosts) -> Verdict:
 def converge(
     matrix: Matrix, hosts: Hosts, limit: float, notice: Callable[[int, int], None] = lambda left, all_: None
 ) -> list[Wrong]:
-    """Repeat the allowed flows that are not answered yet until all are, or `limit` seconds have passed."""
+    """Repeat the allowed flows that are not answered yet until all are, or `limit` seconds have passed.
+
+    TCP first and alone: probes that nobody answers cost the CPU that the fabric needs to come up.
+    """
     until = time.monotonic() + limit
     wanted = [c for c in checks(matrix.flows) if c.flow.answer != NOBODY]
-    left = wanted
-    while left:
-        wrong = {(w.source, w.address, w.protocol): w for w in run(left, hosts, seconds=0.4)}
-        left = [c for c in left if (c.flow.source, c.flow.address, c.protocol) in wrong]
-        notice(len(left), len(wanted))
-        if left and time.monotonic() > until:
-            return list(wrong.values())
+    for stage in ([c for c in wanted if c.protocol == "tcp"], [c for c in wanted if c.protocol != "tcp"]):
+        left, later = stage, len(wanted) - len(stage) if stage and stage[0].protocol == "tcp" else 0
+        while left:
+            wrong = {(w.source, w.address, w.protocol): w for w in run(left, hosts, seconds=0.4)}
+            left = [c for c in left if (c.flow.source, c.flow.address, c.protocol) in wrong]
+            notice(len(left) + later, len(wanted))
+            if left and time.monotonic() > until:
+                return list(wrong.values())
     return []
 
 

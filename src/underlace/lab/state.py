@@ -67,7 +67,9 @@ class State:
             raise FileExistsError(f"{directory} is not empty: it holds another lab or other files")
         identity = os.urandom(8).hex()
         header = json.dumps({"lab": identity, "simulated": True, **facts}, separators=(",", ":"))
-        (directory / FILE).write_text(header + "\n")
+        whole = directory / f"{FILE}.new"  # renamed into place: a reader never finds half a state file
+        whole.write_text(header + "\n")
+        whole.replace(directory / FILE)
         return cls(directory, identity)
 
     @classmethod

@@ -167,10 +167,10 @@ _WAITING = (
             schema.held, and_(_h.device == _t.device, _h.scope == _t.scope)
         )
     )
-    .where(or_(_h.hash.is_(None), _h.hash != _f.hash))
+    .where(_t.device.in_(listed("devices")), or_(_h.hash.is_(None), _h.hash != _f.hash))
 )
 
 
-def waiting(c: Connection, limit: int) -> list[int]:
-    """Some resources that devices do not hold as desired."""
-    return [r[0] for r in c.execute(_WAITING.limit(limit))]
+def waiting(c: Connection, devices: Iterable[str], limit: int) -> list[int]:
+    """Some resources that these devices do not hold as desired."""
+    return [r[0] for r in c.execute(_WAITING.limit(limit), {"devices": packed(devices)})]

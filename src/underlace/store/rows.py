@@ -54,7 +54,6 @@ _UPDATE = (
 )
 _DELETE = delete(schema.resource).where(_resource.id.in_(listed("ids")))
 _HISTORY = Insert(schema.history)
-_TENANT_USED = select(_resource.kind, _resource.tenant, _resource.name).where(_resource.tenant.in_(listed("tenants")))
 
 _wanted = Rows("claims", space=Text, low=Text, high=Text)
 _before = schema.claim.alias("before")
@@ -111,12 +110,6 @@ def pointers(c: Connection, targets: Iterable[Ref]) -> list[tuple[Ref, str, Ref]
     """(target, pointer, referrer) of every reference to the targets that may not dangle."""
     found = c.execute(_POINTERS, {"refs": packed(targets)})
     return sorted((Ref(r[0], r[1], r[2]), r[3], Ref(r[4], r[5], r[6])) for r in found)
-
-
-def of_tenants(c: Connection, tenants: Iterable[str], limit: int) -> list[Ref]:
-    """Resources that belong to any of these tenants, at most `limit`."""
-    found = c.execute(_TENANT_USED.limit(limit), {"tenants": packed(tenants)})
-    return [Ref(*r) for r in found]
 
 
 def insert_resources(c: Connection, rows: Sequence[Stored], created: str) -> None:
@@ -238,23 +231,6 @@ _WATCHERS = (
 def watchers(c: Connection, spaces: Iterable[str]) -> list[tuple[str, bool, Stored]]:
     """(space, by_device, resource) of everything that watches one of the spaces."""
     return [(r[0], bool(r[1]), stored(r[2:])) for r in c.execute(_WATCHERS, {"spaces": packed(spaces)})]
-
-
-_DEVICE_WATCHERS = (
-    select(*COLUMNS)
-    .distinct()
-    .select_from(
-        schema.mark.join(schema.watch, schema.watch.c.space == schema.mark.c.space).join(
-            schema.resource, _resource.id == schema.watch.c.id
-        )
-    )
-    .where(schema.mark.c.value == bindparam("device"), schema.watch.c.by_device.is_(True))
-)
-
-
-def device_watchers(c: Connection, device: str) -> list[Stored]:
-    """Whatever watches a space in which the device is marked. Reads all marks: not for the path of an edit."""
-    return [stored(r) for r in c.execute(_DEVICE_WATCHERS, {"device": device})]
 
 
 def labels_text(labels: Mapping[str, str]) -> str:

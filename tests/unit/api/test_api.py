@@ -98,12 +98,18 @@ def test_a_plan_changes_nothing_and_holds_what_apply_does(admin: httpx.Client) -
 
 
 def test_an_export_makes_the_same_fabric_elsewhere(admin: httpx.Client, tmp_path: Path) -> None:
+    # Numbers that come from a history, which the other controller has not had.
+    for name in ("gone", "kept"):
+        assert admin.put(f"/v1/resources/vpc/acme/{name}", json={"spec": {}}).status_code == 200
+    assert admin.delete("/v1/resources/vpc/acme/gone").status_code == 200
     exported = admin.get("/v1/export").json()
     trust = Trust.found(tmp_path)
     with serving(application(trust), trust) as other, other.client(trust.token()) as client:
         done = client.post("/v1/apply", json=exported)
         assert done.status_code == 200, done.text
         assert client.get("/v1/export").json() == exported
+        kept = "/v1/resources/vpc/acme/kept"
+        assert client.get(kept).json()["status"]["allocated"] == admin.get(kept).json()["status"]["allocated"]
         for device in ("leaf1", "spine1"):
             config = f"/v1/devices/{device}/config"
             assert client.get(config).json() == admin.get(config).json()

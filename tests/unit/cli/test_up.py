@@ -211,7 +211,7 @@ def test_an_administrator_who_lost_the_token_gets_another(up: Up, tmp_path: Path
     "arguments", [["--help"], ["-h"], ["up", "--help"], ["apply", "-h"], ["device", "--help"], ["--version"]]
 )
 def test_help_needs_no_controller(tmp_path: Path, arguments: list[str]) -> None:
-    shown = underlace(tmp_path, *arguments)
+    shown = underlace(tmp_path, *arguments, fresh=True)
     assert (shown.code, shown.err) == (0, "")
     assert shown.out
 
@@ -317,5 +317,7 @@ def test_help_takes_less_than_a_third_of_a_second_of_cpu(tmp_path: Path) -> None
 
 
 def test_completion_knows_commands(tmp_path: Path) -> None:
-    done = underlace(tmp_path, _UNDERLACE_COMPLETE="complete_bash", COMP_WORDS="underlace dev", COMP_CWORD="1")
+    done = underlace(
+        tmp_path, fresh=True, _UNDERLACE_COMPLETE="complete_bash", COMP_WORDS="underlace dev", COMP_CWORD="1"
+    )
     assert done.out.split() == ["device"]

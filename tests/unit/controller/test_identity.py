@@ -161,6 +161,16 @@ def test_a_second_enrolment_withdraws_the_first(rig: Rig) -> None:
     assert rig.identity.enrol("leaf1", first.text, request_pem("leaf1")) is None
 
 
+def test_of_two_that_use_one_enrolment_at_once_one_gets_a_certificate(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = rig.identity.create_enrolment(OPERATOR, "leaf1")
+    unused = IdentityStore(rig.store).enrolment(issued.text.split("_")[1])
+    assert rig.identity.enrol("leaf1", issued.text, request_pem("leaf1")) is not None
+    monkeypatch.setattr(IdentityStore, "enrolment", lambda *_: unused)
+    assert rig.identity.enrol("leaf1", issued.text, request_pem("leaf1")) is None
+
+
 def test_a_token_is_no_enrolment_and_an_enrolment_no_token(rig: Rig) -> None:
     token = rig.identity.create_token(ADMIN, "ann", Role.ADMIN)
     enrolment = rig.identity.create_enrolment(OPERATOR, "leaf1")

@@ -64,6 +64,11 @@ def test_a_plan_is_against_what_the_device_holds(tmp_path: Path) -> None:
     (device,) = plan.devices
     assert (device.changes, device.native) == ((), ()), "leaf1 never had it"
     assert plan.digest
+    other = doc("vnet", "other", "acme", vpc="red", ports=[{"port": "swp13@leaf1"}])
+    (device,) = behind.plan(other).devices
+    created = [c.key for c in device.changes if c.key[0] == "access-port"]
+    assert created == [("access-port", "swp12"), ("access-port", "swp13")], "what is on its way, and this"
+    assert {c.verb for c in device.changes} == {"create"}, "of what leaf1 holds nothing changes"
     behind.hold("leaf1")
     (device,) = behind.plan(delete=[NEW.ref]).devices
     assert {c.verb for c in device.changes} == {"delete"}

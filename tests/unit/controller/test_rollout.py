@@ -13,7 +13,7 @@ from underlace.access import Actor, Role, device_actor
 from underlace.model.device import decode_fragment, hash_fragment
 from underlace.model.diagnostic import Refused
 from underlace.model.ids import Ref
-from underlace.model.wire import Outcome, Report, manifest_digest
+from underlace.model.wire import Manifest, Outcome, Report, manifest_digest
 
 LEAF1 = device_actor("leaf1")
 CHANGE = doc("vnet", "new", "acme", vpc="red", ports=[{"port": "swp12@leaf1"}])
@@ -125,6 +125,18 @@ def test_a_device_keeps_what_it_said(fabric: Rig) -> None:
     assert (device.state, device.pending) == ("behind", ("vrf:vpc-60",))
     fabric.hold("leaf1")
     assert fabric.controller.device(ADMIN, "leaf1").drift == [], "mended before the state that it holds now"
+
+
+def test_a_revision_is_not_believed_without_what_it_stands_for(fabric: Rig) -> None:
+    fabric.hold_all()
+    old = fabric.said["leaf1"]
+    fabric.put(CHANGE)
+    new = fabric.fetch("leaf1")
+    assert new is not None
+    fabric.controller.report(LEAF1, report(Manifest("leaf1", new.revision, old.digest, old.scopes), Outcome.HELD))
+    assert fabric.controller.device(ADMIN, "leaf1").state == "behind"
+    fabric.controller.report(LEAF1, report(Manifest("leaf1", 10**9, new.digest, new.scopes), Outcome.HELD))
+    assert fabric.controller.device(ADMIN, "leaf1").confirmed == old.revision
 
 
 def test_bodies_are_kept_as_long_as_somebody_needs_them(fabric: Rig) -> None:

@@ -16,12 +16,10 @@ from underlace.store.store import Store
 MODULES = (devices, fragments, ledger, numbers, rows, view)
 WHOLE = {
     "rows._EVERY",
-    "rows._DEVICE_WATCHERS",
     "ledger._META",
     "ledger._REVISIONS",
     "devices._ALL",
     "devices._BEHIND",
-    "fragments._WAITING",
     "numbers._MOVE",
     "numbers._WAITING_OWNERS",
 }

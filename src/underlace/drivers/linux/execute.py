@@ -176,7 +176,7 @@ class Executor:
 
     def _await_bridges(self, changes: Plan) -> None:
         """zebra must know a bridge before its VXLAN joins, else an L3VNI stays down for ever."""
-        wanted: dict[str, set[str]] = {}
+        wanted: set[str] = set()
         for change in changes:
             vxlan = subject(change)
             assert isinstance(vxlan, Vxlan)
@@ -184,20 +184,13 @@ class Executor:
             with self._namespaces.inside(vxlan.netns):
                 if bridge not in present_links():
                     raise Refusal(Command(f"link set {vxlan.name} master {bridge}", vxlan.key), _NO_DEVICE % bridge)
-            wanted.setdefault(vxlan.netns, set()).add(bridge)
+            wanted.add(bridge)
 
         def known() -> bool:
-            for vrf in list(wanted):
-                try:
-                    said = programs.show(f"show interface vrf {vrf or 'default'} brief")
-                except programs.Silence:
-                    return False  # zebra does not know the VRF yet
-                wanted[vrf] -= {line.split()[0] for line in said.splitlines() if line.strip()}
-                if not wanted[vrf]:
-                    del wanted[vrf]
-            return not wanted
+            rows = programs.show("show interface vrf all brief").splitlines()
+            return wanted <= {row.split()[0] for row in rows if row.strip()}
 
-        _await(known, "FRR to see the bridges of " + ", ".join(sorted(wanted)), _ZEBRA_SECONDS)
+        _await(known, "FRR to see the bridges " + ", ".join(sorted(wanted)), _ZEBRA_SECONDS)
 
     def _check_bindings(self, plan: Plan) -> None:
         """Every L3VNI that this plan touched is up; one that zebra missed is shown to it again."""

@@ -14,7 +14,9 @@ from typing import cast
 from underlace.drivers.linux import boot, config, kernel, names, programs, rules
 from underlace.drivers.linux.execute import Executor
 from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link, read_settings
-from underlace.drivers.linux.native import Item, Netns, Settings
+from underlace.drivers.linux.native import EvpnVni, Item, Netns, Settings
+from underlace.drivers.linux.neighbours import Neighbours
+from underlace.drivers.linux.next_hops import NextHops
 from underlace.drivers.linux.render import FORWARDING, NETNS_SETTINGS
 from underlace.drivers.protocol import Failure, Items
 from underlace.model.change import Change, Key, Keyed
@@ -40,6 +42,8 @@ class LinuxDoor:
         self._namespaces = Namespaces(main_netns, Path(run_dir, "netns"), Path(netns_dir))
         self._memory = rules.Memory(Path(run_dir, "underlace-rules.json"))
         self._executor = Executor(self._namespaces, self._memory)
+        self._neighbours = Neighbours(self._namespaces, Path(run_dir))
+        self._next_hops = NextHops(self._namespaces)
 
     def version(self) -> str:
         """FRR's version."""
@@ -61,6 +65,9 @@ class LinuxDoor:
                     self._read_netns(netns, found, ends, routed)
         if wanted is None or "frr" in {key[0] for key in scope or ()}:
             found += self._read_frr(vrfs)
+        if wanted is None:
+            with suppress(NoNamespace):
+                self._neighbours.tell(vrfs)
         found += _peerings(ends, routed)
         return {item.key: item for item in found}
 
@@ -97,11 +104,17 @@ class LinuxDoor:
 
     def run(self, plan: Sequence[Change[Keyed]]) -> list[Failure]:
         """Carry out a plan; stops at the first refusal."""
+        if any(isinstance(change.after, EvpnVni) and change.before is None for change in plan):
+            self._neighbours.forget()
         try:
             self._executor.run(cast("Sequence[Change[Item]]", plan))
         except programs.Refusal as refusal:
             return [Failure(refusal.command.key, refusal.command.line, refusal.answer)]
         return []
+
+    def keep(self) -> None:
+        """Keep alive what FRR loses between applies."""
+        self._next_hops.start()
 
     def save(self, items: Items) -> None:
         """Write FRR's boot files; the kernel's part comes from the agent's cache after a reboot."""

@@ -1,8 +1,8 @@
 """Native state of a Linux device as typed items: what the engine compares, orders and hands to the door.
 
     netns ◄── bridge ◄── vxlan ──► frr vni block        a VRF is a namespace; `netns ""` is the underlay
-      ▲         ▲          ▲
-      │         │          └── frr vrf binding ──► frr router
+      ▲         ▲          │
+      │         │          └─────► frr vrf binding ──► frr router
       │         └── port ──► guard ──► placement
       └── pair ◄── route              address ──► bridge | port | netns
 
@@ -96,9 +96,11 @@ class Vxlan(Item, frozen=True, tag="vxlan"):
 
     @property
     def refs(self) -> frozenset[Key]:
-        # The RD and RT of an L2VNI are in place before bgpd hears of it, else it announces with automatic ones, and
-        # an automatic RD may be one that another VNI of this device was given (hazards 1).
-        return frozenset({("bridge", self.netns, names.bridge(self.vni)), frr.vni_key(self.vni)})
+        # The RD and RT of an L2VNI are in place before bgpd hears of it, and an L3VNI is bound to its VRF: until then
+        # FRR takes it for an L2VNI and announces it with an automatic RD, which may be one that another VNI of this
+        # device was given (hazards 1). When it sees its mistake, it withdraws every route under that RD.
+        configured = {frr.vni_key(self.vni), frr.vrf_key(self.netns)}
+        return frozenset({("bridge", self.netns, names.bridge(self.vni))} | configured)
 
     @property
     def claims(self) -> frozenset[str]:
@@ -279,7 +281,10 @@ class EvpnVni(Item, frozen=True, tag="frr-vni"):
 
 
 class EvpnVrf(Item, frozen=True, tag="frr-vrf"):
-    """The L3VNI of a VRF with its RD and RT. Bound last and released first: FRR insists."""
+    """The L3VNI of a VRF with its RD and RT. Bound after the router is complete and released before it: FRR insists.
+
+    The VXLAN link comes later: it refers to this, and says why.
+    """
 
     vrf: str
     vni: int
@@ -296,8 +301,7 @@ class EvpnVrf(Item, frozen=True, tag="frr-vrf"):
     def refs(self) -> frozenset[Key]:
         router = f"router bgp {self.asn} vrf {self.vrf}"
         return frozenset(
-            {netns_key(self.vrf), ("vxlan", self.vrf, names.vxlan(self.vni))}
-            | {frr.key((), router), frr.key((), f"vrf {self.vrf}")}
+            {netns_key(self.vrf), frr.key((), router), frr.key((), f"vrf {self.vrf}")}
             | {frr.key((router, frr.EVPN), f"advertise {family} unicast") for family in ("ipv4", "ipv6")}
         )
 

@@ -1,0 +1,71 @@
+"""What a new zebra must be told of: neighbours that the kernel has known since before it started.
+
+zebra 8.4.4 with VRFs in namespaces reads them no more at start; it only hears of changes. A host that talks all the
+time never changes: its host route stays withdrawn, and other leaves that ask for it get no answer, because the leaf
+that eats the answer has nothing to learn from it. Stating the entry again is such a change, and loses no packet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from underlace.drivers.linux import names, programs
+from underlace.drivers.linux.namespaces import Namespaces
+
+_LEARNT = frozenset({"REACHABLE", "STALE", "DELAY", "PROBE"})
+
+
+class Neighbour(msgspec.Struct):
+    """An entry of `ip -json neigh`."""
+
+    dst: str
+    dev: str
+    lladdr: str = ""
+    state: tuple[str, ...] = ()
+    extern_learn: msgspec.UnsetType | None = msgspec.UNSET
+    """Present for what FRR itself has put there."""
+
+
+_decoder = msgspec.json.Decoder(list[Neighbour])
+
+
+def restated(said: str) -> Iterator[str]:
+    """`ip` commands that state again what the kernel has learnt on gateways. Raises msgspec.DecodeError."""
+    for entry in _decoder.decode(said.strip() or "[]"):
+        own = entry.extern_learn is msgspec.UNSET and set(entry.state) <= _LEARNT
+        if own and entry.lladdr and names.BRIDGE_PATTERN.fullmatch(entry.dev):
+            yield f"neigh replace {entry.dst} lladdr {entry.lladdr} dev {entry.dev} nud stale"
+
+
+class Neighbours:
+    """Tells each new zebra once."""
+
+    def __init__(self, namespaces: Namespaces, run_dir: Path) -> None:
+        self._namespaces, self._pidfile = namespaces, run_dir / "zebra.pid"
+        self._told = ""
+
+    def forget(self) -> None:
+        """zebra has got VNIs that it did not know: tell it again."""
+        self._told = ""
+
+    def tell(self, vrfs: Iterable[str]) -> None:
+        zebra = self._zebra()
+        if not zebra or zebra == self._told:
+            return
+        for vrf in vrfs:
+            with self._namespaces.inside(vrf):
+                lines = "".join(f"{line}\n" for line in restated(programs.ask("ip", "-json", "neigh", "show")))
+                if lines:
+                    programs.run(["ip", "-force", "-batch", "-"], lines)  # one may vanish meanwhile, others count
+        self._told = zebra
+
+    def _zebra(self) -> str:
+        """Which zebra runs: its pid and when it started."""
+        try:
+            pid = int(self._pidfile.read_text())
+            return f"{pid} {Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[19]}"
+        except (OSError, ValueError, IndexError):
+            return ""

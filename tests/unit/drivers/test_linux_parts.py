@@ -1,0 +1,261 @@
+"""The pure parts of the Linux driver: what it can do, what changes hurt, filters, boot files, what a person reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from support.linux_models import base, border, everything, heartbeat, red, red_shared, shared
+from underlace.diff.change import changes
+from underlace.drivers.linux import LinuxDriver, boot, rules
+from underlace.drivers.linux.native import Bridge, FrrLine, Item, NftTable, PortLink, Route, Vxlan
+from underlace.drivers.protocol import Items
+from underlace.model.change import Change, Disruption, Key, Verb
+from underlace.model.device import AccessPort, DeviceObject, Port, Svi, TaggedPort
+
+DRIVER = LinuxDriver()
+
+
+def table(items: Items, *key: str) -> NftTable:
+    found = items[("nft", *key)]
+    assert isinstance(found, NftTable)
+    return found
+
+
+def test_capabilities_follow_the_version() -> None:
+    assert DRIVER.capabilities("8.4.4").vrf_maximum_paths == 1
+    assert DRIVER.capabilities("10.3").vrf_maximum_paths > 1
+    assert DRIVER.capabilities("").version == "8.4"
+    assert not DRIVER.capabilities().tagged_ports
+    assert DRIVER.capabilities().why["tagged_ports"]
+
+
+def test_every_port_that_is_not_underlay_is_guarded_where_it_lives() -> None:
+    items = DRIVER.items(everything())
+    guarded = {key[1:] for key in items if key[0] == "nft" and key[2] == "netdev"}
+    links = {(i.netns, "netdev", f"underlace_{i.port}") for i in items.values() if isinstance(i, PortLink)}
+    assert links - guarded == {("", "netdev", "underlace_swp1")}
+    assert guarded < links
+
+
+def test_a_port_comes_up_behind_its_guard() -> None:
+    items = DRIVER.items(everything())
+    for item in items.values():
+        if isinstance(item, PortLink) and item.port != "swp1":
+            assert ("nft", item.netns, "netdev", f"underlace_{item.port}") in item.refs
+
+
+def test_a_port_without_a_use_passes_nothing() -> None:
+    items = DRIVER.items(everything())
+    assert "  counter drop" in table(items, "", "netdev", "underlace_swp8").skeleton
+    used = table(items, "vpc-1", "netdev", "underlace_swp2")
+    assert dict(used.sets) == {"underlay4": {"10.255.0.0/24"}, "underlay6": {"2001:db8:f::/48"}}
+
+
+def test_a_spine_takes_no_tunnels() -> None:
+    spine: list[DeviceObject] = [replace(base()[0], vtep=False), *base()[1:]]
+    main = table(DRIVER.items(spine), "", "inet", "underlace")
+    assert not [line for line in main.skeleton if "4789" in line]
+    assert [line for line in table(DRIVER.items(base()), "", "inet", "underlace").skeleton if "4789" in line]
+
+
+def test_only_prefixes_of_the_peering_pass_its_pair() -> None:
+    sets = dict(table(DRIVER.items(everything()), "vpc-1", "inet", "underlace").sets)
+    assert sets["local4"] == {'"pr7" . 10.1.0.0/16'}
+    assert sets["remote4"] == {'"pr7" . 10.9.0.0/16'}
+    assert sets["remote6"] == {'"pr7" . 2001:db8:9::/48'}
+
+
+def test_a_peering_needs_no_addresses_of_its_own() -> None:
+    routes = [item for item in DRIVER.items(everything()).values() if isinstance(item, Route)]
+    assert {route.via for route in routes} == {"fe80::1:7:0", "fe80::1:7:1"}
+
+
+def test_a_vnet_without_a_gateway_takes_no_part() -> None:
+    bridge = DRIVER.items(base() + heartbeat())[("bridge", "vpc-3", "br10301")]
+    assert isinstance(bridge, Bridge)
+    assert ("ipv6/disable_ipv6", "1") in bridge.settings
+    assert ("ipv4/forwarding", "0") in bridge.settings
+
+
+def test_gateways_reach_silent_hosts() -> None:
+    bridge = DRIVER.items(base() + red())[("bridge", "vpc-1", "br10101")]
+    assert isinstance(bridge, Bridge)
+    assert ("ipv4/arp_accept", "1") in bridge.settings
+    assert ("ipv6/accept_untracked_na", "1") in bridge.settings
+
+
+def test_tunnels_leave_room_for_the_header() -> None:
+    tunnel = DRIVER.items(base() + red())[("vxlan", "vpc-1", "vni50001")]
+    assert isinstance(tunnel, Vxlan)
+    assert tunnel.mtu == 9216 - 50
+
+
+def test_the_underlay_announces_and_takes_loopbacks_only() -> None:
+    lines = {item.line for item in DRIVER.items(everything()).values() if isinstance(item, FrrLine)}
+    own = {line for line in lines if line.startswith("ip prefix-list underlace-fabric ")}
+    assert {line.split(" ", 5)[-1] for line in own} == {"permit 10.255.0.0/24 ge 32", "deny any"}
+    assert {
+        "neighbor swp1 prefix-list underlace-fabric in",
+        "neighbor swp1 prefix-list underlace-fabric out",
+    } <= lines
+
+
+def test_a_list_without_prefixes_lets_nothing_pass() -> None:
+    """FRR takes an empty list for one that permits: the last entry is always there."""
+    objects = [replace(o, export=frozenset()) if o.key[:2] == ("bgp-neighbor", "vpc-9") else o for o in border()]
+    lines = {item.line for item in DRIVER.items(base() + objects).values() if isinstance(item, FrrLine)}
+    assert "ip prefix-list underlace-vpc-9-192.0.2.1-out seq 4294967295 deny any" in lines
+
+
+def test_a_new_prefix_moves_no_other_entry() -> None:
+    def entries(*prefixes: str) -> Items:
+        neighbors = [replace(o, export=frozenset(prefixes)) if o.key[0] == "bgp-neighbor" else o for o in border()]
+        return DRIVER.items(base() + neighbors)
+
+    found = changes(entries("10.1.0.0/16", "10.3.0.0/16"), entries("10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"))
+    assert {change.verb for change in found} == {Verb.CREATE}
+
+
+def test_tenant_text_reaches_no_device() -> None:
+    noisy: list[DeviceObject] = [
+        replace(o, description="x\nno router bgp") if o.key[0] in ("port", "bgp-neighbor") else o
+        for o in everything()
+    ]
+    assert DRIVER.items(noisy) == DRIVER.items(everything())
+
+
+def test_tagged_ports_are_left_out() -> None:
+    assert DRIVER.items([*base(), TaggedPort("swp2", 10, 10101, "vpc-1")]) == DRIVER.items(base())
+
+
+@pytest.mark.parametrize("objects", [[], base()[:1], red(), red_shared(), border(), [Port("swp1")]])
+def test_a_part_of_a_model_renders(objects: list[DeviceObject]) -> None:
+    items = DRIVER.items(objects)
+    assert isinstance(DRIVER.text(items), list)
+    assert isinstance(DRIVER.model(items), dict)
+
+
+def change(before: DeviceObject | None, after: DeviceObject | None) -> Change[DeviceObject]:
+    one = after or before
+    assert one is not None
+    verb = Verb.CREATE if before is None else Verb.DELETE if after is None else Verb.UPDATE
+    return Change(verb, one.key, before, after)
+
+
+SVI = Svi(1, "vpc-1", frozenset({"10.0.0.1/24"}), "02:00:5e:00:01:01")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "hurts"),
+    [
+        (None, SVI, Disruption.HITLESS),
+        (SVI, replace(SVI, addresses=frozenset({"10.0.1.1/24"})), Disruption.HITLESS),
+        (SVI, replace(SVI, mac="02:00:5e:00:01:02"), Disruption.FLAP),
+        (SVI, None, Disruption.OUTAGE),
+        (None, AccessPort("swp2", 1, "vpc-1"), Disruption.OUTAGE),
+        (AccessPort("swp2", 1, "vpc-1"), AccessPort("swp2", 2, "vpc-2"), Disruption.OUTAGE),
+        (Port("swp1", mtu=9216), Port("swp1", mtu=1500), Disruption.FLAP),
+        (Port("swp1"), Port("swp1", description="x"), Disruption.HITLESS),
+    ],
+)
+def test_what_a_change_hurts(before: DeviceObject | None, after: DeviceObject | None, hurts: Disruption) -> None:
+    assert DRIVER.disruption(change(before, after)) is hurts
+
+
+def test_boot_files_are_by_daemon() -> None:
+    files = boot.files(item for item in DRIVER.items(everything()).values() if isinstance(item, Item))
+    assert set(files) == {"zebra.conf", "bgpd.conf", "bfdd.conf", "vtysh.conf"}
+    assert "vrf vpc-1\n vni 50001\nexit-vrf\n" in files["zebra.conf"]
+    assert "router bgp" not in files["zebra.conf"] + files["bfdd.conf"]
+    assert "profile underlace-default" in files["bfdd.conf"]
+    assert "   rd 10.255.0.1:0\n   rd 10.255.0.1:2\n" in files["bgpd.conf"]
+    assert files["vtysh.conf"] == "no service integrated-vtysh-config\n"
+
+
+def test_boot_files_are_replaced_only_when_they_differ(tmp_path: Path) -> None:
+    owner = tmp_path.owner()
+    boot.write(tmp_path, {"bgpd.conf": "one\n"}, owner)
+    first = (tmp_path / "bgpd.conf").stat()
+    boot.write(tmp_path, {"bgpd.conf": "one\n"}, owner)
+    assert (tmp_path / "bgpd.conf").stat().st_ino == first.st_ino
+    boot.write(tmp_path, {"bgpd.conf": "two\n"}, owner)
+    assert (tmp_path / "bgpd.conf").read_text() == "two\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["bgpd.conf"]
+    assert oct((tmp_path / "bgpd.conf").stat().st_mode)[-3:] == "640"
+
+
+LISTED = """table inet mine {
+\tchain x {
+\t}
+}
+table inet underlace {
+\tset vteps {
+\t\ttype ipv4_addr
+\t\telements = { 10.255.0.1, 10.255.0.2,
+\t\t\t     10.255.0.3 }
+\t}
+
+\tset none {
+\t\ttype ifname
+\t}
+
+\tchain input {
+\t\ttype filter hook input priority filter; policy drop;
+\t\tcounter drop
+\t}
+}
+"""
+
+
+def test_a_listing_is_split_into_skeleton_and_elements() -> None:
+    (found,) = rules.listings(LISTED)
+    assert (found.family, found.name) == ("inet", "underlace")
+    assert found.sets == {"vteps": {"10.255.0.1", "10.255.0.2", "10.255.0.3"}, "none": frozenset()}
+    assert "counter drop" in found.lines
+    assert not [line for line in found.lines if "10.255" in line]
+
+
+def test_an_untouched_table_is_recognised_by_its_listing(tmp_path: Path) -> None:
+    loaded = NftTable("", "inet", "underlace", (" chain input {", "}"), (("none", frozenset()),))
+    (listing,) = rules.listings(LISTED)
+    memory = rules.Memory(tmp_path / "rules.json")
+    assert memory.table("", listing).skeleton[0] == "# changed"
+    memory.remember([(loaded, listing)])
+    again = rules.Memory(tmp_path / "rules.json")
+    assert again.table("", listing).skeleton == loaded.skeleton
+    (other,) = rules.listings(LISTED.replace("counter drop", "accept"))
+    assert again.table("", other).skeleton != loaded.skeleton
+    again.forget([loaded.key])
+    assert rules.Memory(tmp_path / "rules.json").table("", listing).skeleton != loaded.skeleton
+
+
+def test_sets_are_edited_by_element() -> None:
+    before = NftTable("", "inet", "underlace", ("a",), (("s", frozenset({"1", "2"})),))
+    after = replace(before, sets=(("s", frozenset({"2", "3"})),))
+    assert rules.commands(before, after) == [
+        "delete element inet underlace s { 1 }",
+        "add element inet underlace s { 3 }",
+    ]
+    anew = replace(after, skeleton=("b",))
+    assert rules.commands(before, anew)[:2] == ["add table inet underlace", "delete table inet underlace"]
+
+
+def test_a_stable_text_for_people() -> None:
+    lines = DRIVER.text(DRIVER.items(base() + red() + shared()))
+    assert f"router bgp {4_200_000_001}" in lines
+    assert "# netns vpc-1" in lines
+    assert "table inet underlace {" in lines
+    assert lines == DRIVER.text(DRIVER.items(reversed(base() + red() + shared())))
+
+
+def keys(items: Items, word: str) -> set[Key]:
+    return {key for key in items if key[0] == word}
+
+
+def test_a_vni_is_known_to_bgp_with_its_rd_before_its_tunnel_stands() -> None:
+    items = DRIVER.items(base() + red())
+    for key in keys(items, "vxlan"):
+        assert ("frr", f"vni {key[2].removeprefix('vni')}") in items[key].refs
