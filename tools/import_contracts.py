@@ -140,6 +140,23 @@ class NeverContract(Listing):
         )
 
 
+class ReachesContract(Listing):
+    """The modules, without what lies below them, never reach these libraries by any chain of imports."""
+
+    type_name = "never_reaches"
+    modules = fields.ListField(subfield=fields.ModuleExpressionField())
+    forbidden = fields.ListField(subfield=fields.StringField())
+
+    def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
+        present = [name for name in listed(self.forbidden) if name in graph.modules]
+        chains = (
+            graph.find_shortest_chain(importer=module, imported=library)
+            for module in sorted(matching(graph, listed(self.modules)))
+            for library in present
+        )
+        return verdict([" -> ".join(chain) for chain in chains if chain])
+
+
 class StrictProtectedContract(ProtectedContract):
     """`protected`, where a wildcard that matches nothing is an error."""
 

@@ -197,10 +197,10 @@ class Executor:
         tunnels, bound = _touched(plan)
         if not tunnels and not bound:
             return
+        _poll(lambda: tunnels.keys() <= {one.vni for one in _evpn_states()}, _BINDING_SECONDS)
 
         def down() -> set[int]:
-            said = programs.show("show evpn vni detail json")
-            states = {one.vni: one for one in _states.decode(said.strip() or "[]") if one.type == "L3"}
+            states = {one.vni: one for one in _evpn_states() if one.type == "L3"}
             late = {vni for vni in bound if vni not in states}
             return late | {v for v, one in states.items() if v in tunnels.keys() | bound.keys() and one.state != "Up"}
 
@@ -224,6 +224,10 @@ def _imports_otherwise(change: Change[Item]) -> EvpnVrf | None:
         return None
     same = (before.vni, before.asn, before.import_targets) == (after.vni, after.asn, after.import_targets)
     return None if same else before
+
+
+def _evpn_states() -> list[VniState]:
+    return _states.decode(programs.show("show evpn vni detail json").strip() or "[]")
 
 
 def _no_learnt_routes() -> bool:

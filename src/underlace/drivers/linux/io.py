@@ -14,7 +14,7 @@ from typing import cast
 from underlace.drivers.linux import boot, config, kernel, names, programs, rules
 from underlace.drivers.linux.execute import Executor
 from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link, read_settings
-from underlace.drivers.linux.native import EvpnVni, Item, Netns, Settings
+from underlace.drivers.linux.native import Item, Netns, Settings, Vxlan
 from underlace.drivers.linux.neighbours import Neighbours
 from underlace.drivers.linux.next_hops import NextHops
 from underlace.drivers.linux.render import FORWARDING, NETNS_SETTINGS
@@ -104,12 +104,11 @@ class LinuxDoor:
 
     def run(self, plan: Sequence[Change[Keyed]]) -> list[Failure]:
         """Carry out a plan; stops at the first refusal."""
-        if any(isinstance(change.after, EvpnVni) and change.before is None for change in plan):
-            self._neighbours.forget()
         try:
             self._executor.run(cast("Sequence[Change[Item]]", plan))
         except programs.Refusal as refusal:
             return [Failure(refusal.command.key, refusal.command.line, refusal.answer)]
+        self._neighbours.restate(sorted({change.after.netns for change in plan if isinstance(change.after, Vxlan)}))
         return []
 
     def keep(self) -> None:

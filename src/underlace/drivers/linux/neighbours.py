@@ -1,8 +1,9 @@
-"""What a new zebra must be told of: neighbours that the kernel has known since before it started.
+"""What zebra must be told of: neighbours that the kernel has known since before zebra knew their V-Net.
 
-zebra 8.4.4 with VRFs in namespaces reads them no more at start; it only hears of changes. A host that talks all the
-time never changes: its host route stays withdrawn, and other leaves that ask for it get no answer, because the leaf
-that eats the answer has nothing to learn from it. Stating the entry again is such a change, and loses no packet.
+zebra 8.4.4 only hears of changes: it does not look at what was there when it started, or when a VXLAN joined its
+bridge. A host that talks all the time never changes: it gets no host route, and other leaves that ask for it get no
+answer, because the leaf that eats the answer has nothing to learn from it. Stating the entry again is such a change,
+and loses no packet.
 """
 
 from __future__ import annotations
@@ -41,26 +42,26 @@ def restated(said: str) -> Iterator[str]:
 
 
 class Neighbours:
-    """Tells each new zebra once."""
+    """Tells each new zebra once, and any zebra of the V-Nets that it has just got."""
 
     def __init__(self, namespaces: Namespaces, run_dir: Path) -> None:
         self._namespaces, self._pidfile = namespaces, run_dir / "zebra.pid"
         self._told = ""
 
-    def forget(self) -> None:
-        """zebra has got VNIs that it did not know: tell it again."""
-        self._told = ""
-
-    def tell(self, vrfs: Iterable[str]) -> None:
-        zebra = self._zebra()
-        if not zebra or zebra == self._told:
-            return
-        for vrf in vrfs:
-            with self._namespaces.inside(vrf):
+    def restate(self, places: Iterable[str]) -> None:
+        """State the neighbours of namespaces again."""
+        for place in places:
+            with self._namespaces.inside(place):
                 lines = "".join(f"{line}\n" for line in restated(programs.ask("ip", "-json", "neigh", "show")))
                 if lines:
                     programs.run(["ip", "-force", "-batch", "-"], lines)  # one may vanish meanwhile, others count
-        self._told = zebra
+
+    def tell(self, vrfs: Iterable[str]) -> None:
+        """Restate everything, once for each zebra that is seen running."""
+        zebra = self._zebra()
+        if zebra and zebra != self._told:
+            self.restate(vrfs)
+            self._told = zebra
 
     def _zebra(self) -> str:
         """Which zebra runs: its pid and when it started."""
