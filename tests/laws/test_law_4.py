@@ -41,6 +41,22 @@ def test_active_only_when_every_device_it_touches_holds_it(fabric: Rig) -> None:
     assert waiting(fabric) == []
 
 
+def test_a_vpc_is_active_only_when_every_device_with_its_vrf_holds_it(fabric: Rig) -> None:
+    """It says nothing to devices itself: V-Nets, sessions and peerings place it there."""
+    red = Ref("vpc", "acme", "red")
+
+    def missing() -> list[str]:
+        return [w.device for w in fabric.controller.get(ADMIN, red).status.waiting]
+
+    assert missing() == ["leaf1", "leaf2", "leaf3"]
+    fabric.hold("leaf1")
+    fabric.hold("leaf3")
+    assert missing() == ["leaf2"]
+    fabric.hold("leaf2")
+    assert missing() == []
+    assert fabric.controller.get(ADMIN, red).status.state == "Active"
+
+
 def test_an_offer_is_no_word(fabric: Rig) -> None:
     fabric.fetch("leaf1")
     fabric.fetch("leaf2")

@@ -89,5 +89,5 @@ def _no_revision(number: int) -> Diagnostic:
         "not-found",
         "The revision does not exist",
         f"There is no revision {number}.",
-        "List the revisions: underlace revisions",
+        "List the revisions: underlace history",
     )

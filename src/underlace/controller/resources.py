@@ -10,12 +10,16 @@ from sqlalchemy import Connection
 
 from underlace.access import Actor, Verb, decide, missing, readable, refusal
 from underlace.controller.run import Engine
+from underlace.kinds.base import AnyKind
 from underlace.model.diagnostic import Refused
+from underlace.model.fact import FragmentKey
 from underlace.model.ids import Ref
 from underlace.model.resource import Resource
 from underlace.store import devices, fragments, numbers, rows
 from underlace.store.devices import DeviceRow
-from underlace.store.view import StoreView
+from underlace.store.view import StoreView, slot_device
+
+Kinds = Mapping[str, AnyKind]
 
 ACTIVE, PROVISIONING = "Active", "Provisioning"
 
@@ -60,7 +64,7 @@ class Page(msgspec.Struct, frozen=True):
 def get(engine: Engine, actor: Actor, ref: Ref) -> Item:
     with engine.store.read() as c:
         view = engine.view(c)
-        return _item_of(c, actor, find(engine, view, actor, ref))
+        return _item_of(c, engine.kinds, actor, find(engine, view, actor, ref))
 
 
 def find(engine: Engine, view: StoreView, actor: Actor, ref: Ref) -> Resource[Any]:
@@ -100,24 +104,26 @@ def page(
             place = (part[-1].ref.tenant, part[-1].ref.name)
         shown = found[:limit]
         following = f"{shown[-1].ref.tenant}/{shown[-1].ref.name}" if len(found) > limit else None
-        return Page(tuple(items(c, actor, shown)), following)
+        return Page(tuple(items(c, engine.kinds, actor, shown)), following)
 
 
-def items(c: Connection, actor: Actor, resources: Sequence[Resource[Any]]) -> list[Item]:
-    found = statuses(c, actor, resources)
+def items(c: Connection, kinds: Kinds, actor: Actor, resources: Sequence[Resource[Any]]) -> list[Item]:
+    found = statuses(c, kinds, actor, resources)
     return [
         Item(*r.ref, r.id, r.revision, dict(r.labels), r.spec.model_dump(mode="json"), found[r.id]) for r in resources
     ]
 
 
-def _item_of(c: Connection, actor: Actor, resource: Resource[Any]) -> Item:
-    return items(c, actor, [resource])[0]
+def _item_of(c: Connection, kinds: Kinds, actor: Actor, resource: Resource[Any]) -> Item:
+    return items(c, kinds, actor, [resource])[0]
 
 
-def statuses(c: Connection, actor: Actor, resources: Sequence[Resource[Any]]) -> dict[int, Status]:
+def statuses(c: Connection, kinds: Kinds, actor: Actor, resources: Sequence[Resource[Any]]) -> dict[int, Status]:
     """By id. Active only on the word of every device that a resource touches."""
     ids = [r.id for r in resources]
     pending = fragments.pending(c, ids)
+    for i, found in _placed(c, kinds, resources).items():
+        pending[i] = sorted({*pending.get(i, ()), *found})
     blocked = numbers.waiting_for(c, ids)
     confined = _confined(c, {owner for owners in blocked.values() for owner in owners})
     allocated = numbers.allocated(c, ids)
@@ -130,6 +136,22 @@ def statuses(c: Connection, actor: Actor, resources: Sequence[Resource[Any]]) ->
         shown = tuple(sorted(waiting)) if actor.sees_all else ()
         result[i] = Status(state, allocated.get(i, {}), len({w.device for w in waiting}), shown)
     return result
+
+
+def _placed(c: Connection, kinds: Kinds, resources: Sequence[Resource[Any]]) -> dict[int, set[str]]:
+    """Devices that do not yet hold a scope which is there for a resource's sake. It has a number on each of them."""
+    scopes = {r.id: list(kinds[r.ref.kind].scopes(r)) for r in resources}
+    owners = [i for i, found in scopes.items() if found]
+    bound = (
+        [(n.owner, device) for n in numbers.of_owners(c, owners) if (device := slot_device(n.slot))] if owners else []
+    )
+    keys = [(i, FragmentKey(device, scope)) for i, device in bound if i is not None for scope in scopes[i]]
+    desired, held = fragments.hashes(c, [k for _, k in keys]), fragments.held(c, [k for _, k in keys])
+    found: dict[int, set[str]] = {}
+    for i, key in keys:
+        if key in desired and desired[key] != held.get(key):
+            found.setdefault(i, set()).add(key.device)
+    return found
 
 
 def _confined(c: Connection, owners: set[int]) -> dict[int, set[str]]:

@@ -45,7 +45,7 @@ def fabric_status(engine: Engine, actor: Actor, revision: int | None = None) -> 
         resources = [
             r for r in map(view.parse, rows.by_id(c, waiting)) if readable(actor, engine.kinds[r.ref.kind], r)
         ]
-        found = [i for i in items(c, actor, resources[:SHOWN]) if i.status.state == PROVISIONING]
+        found = [i for i in items(c, engine.kinds, actor, resources[:SHOWN]) if i.status.state == PROVISIONING]
         simulated = ledger.facts(c).get("simulated") == "true"
     if revision is not None:
         # What a revision took away is gone when the devices that it changed have said so.

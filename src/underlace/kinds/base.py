@@ -72,6 +72,10 @@ class Kind(Generic[S]):
         """Rules across resources; the view holds the candidate. The controller checks references and claims."""
         return ()
 
+    def scopes(self, r: Resource[S]) -> Iterable[str]:
+        """Scopes that are on devices for its sake, though others emit their facts: Active when they are held."""
+        return ()
+
     def compile(self, r: Resource[S], view: View, devices: Devices = None) -> Iterator[Fact]:
         """Facts about devices; with `devices`, only about those."""
         yield from ()

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from underlace.kinds.base import number
 from underlace.kinds.site import overlay_space
+from underlace.kinds.vpc import scope_of, vrf_of
 from underlace.model.device import BgpRouter, DeviceObject, Vrf
-from underlace.model.fact import vrf_scope
 from underlace.model.ids import Ref, fabric
 from underlace.model.net import RD_RANGE, route_distinguisher, route_target
 from underlace.model.resource import Mark, Need, View, Watch
@@ -36,7 +36,7 @@ class Leaf(NamedTuple):
 
 
 class PlacedVpc(NamedTuple):
-    """What a device needs to know of a VPC. vrf: by the VPC's id, because a tenant's text never reaches a device."""
+    """What a device needs to know of a VPC."""
 
     ref: Ref
     vrf: str
@@ -72,8 +72,7 @@ def placed_vpc(view: View, ref: Ref) -> PlacedVpc:
     vpc = view.get(ref)
     if vpc is None:
         raise LookupError(f"there is no {ref}")
-    vrf = f"vpc-{vpc.id}"
-    return PlacedVpc(ref, vrf, vrf_scope(vrf), number(view, ref, "vni"))
+    return PlacedVpc(ref, vrf_of(vpc), scope_of(vpc), number(view, ref, "vni"))
 
 
 def site_watches(view: View, devices: Iterable[str]) -> Iterable[Watch]:

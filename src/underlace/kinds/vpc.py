@@ -9,6 +9,7 @@ from pydantic import Field
 
 from underlace.kinds.base import Devices, Kind, Spec, tenant_of
 from underlace.kinds.fields import Description, Vni
+from underlace.model.fact import vrf_scope
 from underlace.model.net import VNI_AUTO_RANGE, VNI_RANGE
 from underlace.model.resource import Need, Reference, Resource, View
 
@@ -18,6 +19,15 @@ class VpcSpec(Spec):
         default=None, description="The L3VNI of the VPC, unique in the controller; without it one is allocated."
     )
     description: Description = Field(default="", description="For people; never sent to a device.")
+
+
+def vrf_of(r: Resource[VpcSpec]) -> str:
+    """The VRF's name on devices: by the VPC's id, because a tenant's text never reaches a device."""
+    return f"vpc-{r.id}"
+
+
+def scope_of(r: Resource[VpcSpec]) -> str:
+    return vrf_scope(vrf_of(r))
 
 
 class Vpc(Kind[VpcSpec]):
@@ -39,6 +49,9 @@ class Vpc(Kind[VpcSpec]):
 
     def needs(self, r: Resource[VpcSpec], view: View, devices: Devices = None) -> Iterable[Need]:
         yield Need(r.ref, "vni", "vni", (VNI_AUTO_RANGE,), r.spec.vni, (VNI_RANGE,), "/spec/vni")
+
+    def scopes(self, r: Resource[VpcSpec]) -> Iterable[str]:
+        yield scope_of(r)
 
     def exports(self, r: Resource[VpcSpec]) -> object:
         return r.spec.vni

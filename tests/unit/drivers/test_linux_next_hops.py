@@ -1,4 +1,4 @@
-"""What the keeper of next hops reads and puts back. That it cures the loss on real FRR: tests/lab/test_next_hops.py."""
+"""What the keeper of next hops reads and puts back. The cure itself, on real FRR: tests/lab/test_next_hops.py."""
 
 from __future__ import annotations
 

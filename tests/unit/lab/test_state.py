@@ -59,11 +59,15 @@ def test_a_process_that_was_never_recorded_is_found_by_its_mark(tmp_path: Path) 
     argv = [sys.executable, "-c", "import signal; print(flush=True); signal.pause()"]
     process = subprocess.Popen(argv, stdout=-1, env={**os.environ, MARK: state.identity})
     assert process.stdout is not None
-    process.stdout.readline()
-    assert marked(state.identity) == {process.pid}
-    state.end()
-    process.wait()
-    process.stdout.close()
+    try:
+        process.stdout.readline()
+        assert marked(state.identity) == {process.pid}
+        state.end()
+        process.wait(timeout=10)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
     assert not state.directory.exists()
 
 
