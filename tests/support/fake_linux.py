@@ -172,6 +172,10 @@ class FakeLinuxDoor:
         others = (i for i in self.items.values() if isinstance(i, Vxlan) and i.key != item.key)
         if any((i.vni, i.local) == (item.vni, item.local) for i in others):
             raise Refused("Error: A VXLAN device with the specified VNI already exists.")
+        bound = self.items.get(frr.vrf_key(item.netns))
+        is_l3 = isinstance(bound, EvpnVrf) and bound.vni == item.vni
+        if not is_l3 and frr.vni_key(item.vni) not in self.items:
+            raise SilentHarm(f"FRR would announce VNI {item.vni} with an RD of its own choice")
         self._need_new(verb, item)
 
     def _check_placement(self, item: Placement) -> None:
@@ -212,8 +216,6 @@ class FakeLinuxDoor:
         if isinstance(item, EvpnVrf):
             if item.asn:
                 self._need_line((), f"router bgp {item.asn} vrf {item.vrf}")
-            if item.vni and ("vxlan", item.vrf, names.vxlan(item.vni)) not in self.items:
-                raise SilentHarm(f"{item.vrf} binds VNI {item.vni} before its tunnel stands")
             return
         if isinstance(item, EvpnVni):
             self._need_line((), f"router bgp {item.asn}")

@@ -1,6 +1,6 @@
 """The order in which a device accepts changes, from what things refer to and claim; there is no table of weights.
 
-    create X   after what X refers to exists
+    create X   after what X refers to exists, and is as it is going to be
     delete X   after whoever refers to X let go
     take       after the holder of the claim let go
     a cycle    the updates in it become delete and create, and so do those that refer to them
@@ -103,7 +103,8 @@ class _Graph(Generic[T]):
         for key, step in self.coming.items():
             for target in desired[key].refs:
                 made = self.coming.get(target)
-                if made is not None and (made.verb is Verb.CREATE or target not in actual):
+                # A new thing finds what it refers to as it is going to be, so it waits for an update of it too.
+                if made is not None and (Verb.CREATE in (made.verb, step.verb) or target not in actual):
                     self.waits[step].add(made)
             gone = self.leaving.get(key)
             if gone is not None and gone is not step:

@@ -46,7 +46,12 @@ class BgpPeerSpec(Spec):
         "announces nothing.",
     )
     maximum_prefixes: int | None = Field(
-        default=None, strict=True, ge=1, le=10_000_000, description="Prefixes after which the session is closed."
+        default=None,
+        strict=True,
+        ge=1,
+        le=10_000_000,
+        description="Prefixes beyond which the device warns. The session stays up: closing it would turn one fault "
+        "of the other side into the loss of all its routes.",
     )
 
 

@@ -53,6 +53,11 @@ def test_what_is_referred_to_comes_first() -> None:
     assert steps({}, state(thing("a", "b"), thing("b", "c"), thing("c"))) == ["create c", "create b", "create a"]
 
 
+def test_a_new_thing_waits_for_the_update_of_what_it_refers_to() -> None:
+    """By name it would come first: "a" < "b"."""
+    assert steps(state(thing("b")), state(thing("a", "b"), thing("b", value=1))) == ["update b", "create a"]
+
+
 def test_what_is_referred_to_goes_last() -> None:
     assert steps(state(thing("a", "b"), thing("b", "c"), thing("c")), {}) == ["delete a", "delete b", "delete c"]
 

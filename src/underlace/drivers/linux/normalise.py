@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_interface, ip_network
 from typing import TypeVar
 
@@ -132,11 +133,17 @@ def default_mac(system: System) -> str:
 
 def _protection(one: Protection) -> Protection:
     rate = names.DEFAULT_ICMP_RATE if one.icmp_rate is None else one.icmp_rate
-    vteps = frozenset(str(ip_address(vtep)) for vtep in one.vteps)
-    return Protection(vteps=vteps, underlay=collapsed(one.underlay), icmp_rate=rate)
+    return Protection(vteps=_addresses(one.vteps), underlay=collapsed(one.underlay), icmp_rate=rate)
 
 
-def collapsed(prefixes: Iterable[str]) -> frozenset[str]:
+@lru_cache(maxsize=16)
+def _addresses(vteps: frozenset[str]) -> frozenset[str]:
+    """Cached: every leaf of a fabric has the same set."""
+    return frozenset(str(ip_address(vtep)) for vtep in vteps)
+
+
+@lru_cache(maxsize=16)
+def collapsed(prefixes: frozenset[str]) -> frozenset[str]:
     """The same addresses in the fewest prefixes: an interval set refuses elements that overlap."""
     four: list[IPv4Network] = []
     six: list[IPv6Network] = []

@@ -106,6 +106,9 @@ def _versions(one: BgpNeighbor) -> tuple[int, ...]:
 def _activation(context: tuple[str, ...], one: BgpNeighbor) -> Iterator[FrrLine]:
     peer = f"neighbor {one.peer}"
     yield FrrLine(context, f"{peer} activate")
+    if not one.fabric:
+        # The AS numbers of leaves and spines are private, and no business of anyone outside (RFC 6996 §4).
+        yield FrrLine(context, f"{peer} remove-private-AS all")
     accepted = names.accepted_list(one.vrf, one.peer) if one.refuse else names.FABRIC_LIST if one.fabric else ""
     announced = names.announced_list(one.vrf, one.peer)
     if one.export is None:
