@@ -20,7 +20,7 @@ from underlace.model.device import BgpNeighbor, BgpRouter, RoutedPort
 from underlace.model.diagnostic import Diagnostic
 from underlace.model.fact import Fact
 from underlace.model.ids import Ref, fabric, within
-from underlace.model.net import interface, network, point, span
+from underlace.model.net import MARTIANS, interface, network, point, span
 from underlace.model.resource import Claim, Mark, Need, Reference, Resource, View, Watch
 
 
@@ -59,6 +59,11 @@ def vpc_of(r: Resource[BgpPeerSpec]) -> Ref:
     return within("vpc", r.spec.vpc, r.ref.tenant)
 
 
+def _links_space(vpc: Ref) -> str:
+    """Marks of the networks between leaves and outside routers in a VPC."""
+    return f"link/{vpc.tenant}/{vpc.name}"
+
+
 class BgpPeer(Kind[BgpPeerSpec]):
     name: ClassVar[str] = "bgp-peer"
     tenanted: ClassVar[bool] = True
@@ -82,7 +87,10 @@ class BgpPeer(Kind[BgpPeerSpec]):
             )
 
     def marks(self, r: Resource[BgpPeerSpec], view: View) -> Iterable[Mark]:
-        yield placed_mark(vpc_of(r), split(r.spec.port)[1])
+        vpc = vpc_of(r)
+        yield placed_mark(vpc, split(r.spec.port)[1])
+        for address in r.spec.local_addresses:
+            yield Mark(_links_space(vpc), str(interface(address).network))
 
     def watches(self, r: Resource[BgpPeerSpec], view: View) -> Iterable[Watch]:
         device = split(r.spec.port)[1]
@@ -94,6 +102,7 @@ class BgpPeer(Kind[BgpPeerSpec]):
                 yield Watch(timers_space(switch.spec.profile))
         yield Watch(UNDERLAY)
         yield Watch(prefix_space(vpc_of(r)))
+        yield Watch(_links_space(vpc_of(r)))
 
     def needs(self, r: Resource[BgpPeerSpec], view: View, devices: Devices = None) -> Iterable[Need]:
         device = split(r.spec.port)[1]
@@ -119,7 +128,9 @@ class BgpPeer(Kind[BgpPeerSpec]):
         site = view.get(fabric("site", at.site))
         own = view.marked(prefix_space(vpc.ref))
         announced = own if spec.announce is None else frozenset(spec.announce)
-        refused = own | view.marked(UNDERLAY)
+        # A host route inside another session's link would take that session away.
+        links = view.marked(_links_space(vpc.ref))
+        refused = own | links | view.marked(UNDERLAY) | frozenset(MARTIANS)
         for item in vrf_objects(view, vpc, at):
             yield Fact(device, vpc.scope, item, r.ref)
         if spec.bfd and (profile := view.get(fabric("profile", at.profile))) is not None:

@@ -31,6 +31,13 @@ VXLAN_OVERHEAD = 50
 """Bytes that VXLAN adds over an IPv4 underlay: outer Ethernet 14, IPv4 20, UDP 8, VXLAN 8."""
 
 
+MARTIANS = (
+    "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4",
+    "::/128", "::1/128", "::ffff:0:0/96", "fe80::/10", "ff00::/8",
+)  # fmt: skip
+"""Prefixes that no neighbour can route (RFC 6890): never accepted, nor anything inside. A default route is none."""
+
+
 def wide(number: int) -> str:
     """A number as text of fixed width, so that text order is number order. Holds any IPv6 address."""
     return f"{number:032x}"

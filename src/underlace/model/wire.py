@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -21,6 +22,10 @@ from underlace.model.diagnostic import Diagnostic
 
 PROTOCOL = 1
 HEADER = "Underlace-Agent"
+
+
+Short = Annotated[str, msgspec.Meta(max_length=128)]
+"""Names, digests and versions: a device is believed about itself, but does not fill the controller's store."""
 
 
 class EnrolRequest(msgspec.Struct, frozen=True):
@@ -98,16 +103,16 @@ class Report(msgspec.Struct, frozen=True):
     changed by someone else and was mended since the last report.
     """
 
-    device: str
+    device: Short
     outcome: Outcome
-    revision: int
-    digest: str
-    scopes: dict[str, str]
-    agent_version: str
-    driver: str
-    os_version: str
-    rejected: str = ""
-    drift: tuple[str, ...] = ()
+    revision: Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+    digest: Short
+    scopes: dict[Short, Short]
+    agent_version: Short
+    driver: Short
+    os_version: Short
+    rejected: Short = ""
+    drift: Annotated[tuple[Short, ...], msgspec.Meta(max_length=10_000)] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     simulated: bool = False
 

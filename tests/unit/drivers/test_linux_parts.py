@@ -51,7 +51,23 @@ def test_a_port_without_a_use_passes_nothing() -> None:
     items = DRIVER.items(everything())
     assert "  counter drop" in table(items, "", "netdev", "underlace_swp8").skeleton
     used = table(items, "vpc-1", "netdev", "underlace_swp2")
-    assert dict(used.sets) == {"underlay4": {"10.255.0.0/24"}, "underlay6": {"2001:db8:f::/48"}}
+    assert dict(used.sets) == {
+        "underlay4": {"10.255.0.0/24"},
+        "underlay6": {"2001:db8:f::/48"},
+        "hosts4": {"10.1.1.0/24", "0.0.0.0"},
+        "hosts6": {"2001:db8:1:1::/64", "fe80::/10", "::"},
+    }
+
+
+def test_a_host_claims_addresses_of_its_own_subnets_only() -> None:
+    used = table(DRIVER.items(everything()), "vpc-1", "netdev", "underlace_swp2").skeleton
+    assert used.index("  meta protocol { 8021q, 8021ad } counter drop") < used.index(
+        "  ip daddr @underlay4 counter drop"
+    )
+    assert "  arp saddr ip != @hosts4 counter drop" in used
+    assert "  icmpv6 type nd-neighbor-solicit ip6 saddr != @hosts6 counter drop" in used
+    claim = "  icmpv6 type nd-neighbor-advert @th,64,10 != 0x3fa @th,64,64 != 0x20010db800010001 counter drop"
+    assert claim in used
 
 
 def test_a_spine_takes_no_tunnels() -> None:

@@ -11,7 +11,6 @@ from underlace.drivers.linux.native import EvpnVni, EvpnVrf, FrrLine, Item
 _SKIPPED = re.compile(r"!|exit(?:-\S+)?|end|Building configuration\.\.\.|Current configuration:|")
 _VNI = re.compile(r"vni (\d+)")
 _TARGET = re.compile(r"(rd|route-target import|route-target export) (\S+)")
-_HEADERS = re.compile(r"router bgp .*|address-family .*|vni \d+|bfd|profile .*|vrf .*")
 
 Lines = list[tuple[frr.Context, str]]
 

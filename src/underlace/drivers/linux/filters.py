@@ -12,6 +12,7 @@ There is no connection tracking: a spine would track every tunnel that it forwar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from underlace.drivers.linux import names
 from underlace.drivers.linux.native import NftTable
@@ -24,6 +25,12 @@ _ND = "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, n
 _ERRORS = "destination-unreachable, time-exceeded, parameter-problem"
 _VTEP_RULE = "  iifname @underlay_ports ip saddr @vteps udp dport 4789 accept"
 CLOSED_RULE = "  counter drop"
+_HOST_SETS = (
+    " set hosts4 { type ipv4_addr; flags interval; }",
+    " set hosts6 { type ipv6_addr; flags interval; }",
+)
+_UNNUMBERED = frozenset({"0.0.0.0/32", "::/128", "fe80::/10"})
+"""Sources of hosts that have no address yet, and link-local ones."""
 
 
 def _icmp(rate: int) -> list[str]:
@@ -48,8 +55,12 @@ def _sessions(source: str) -> list[str]:
     ]
 
 
-def guard(netns: str, port: str, underlay: Iterable[str], used: bool) -> NftTable:
-    """What stands behind a port that is not underlay, before anything else sees a packet."""
+def guard(netns: str, port: str, underlay: Iterable[str], used: bool, subnets: frozenset[str] | None) -> NftTable:
+    """What stands behind a port that is not underlay, before anything else sees a packet.
+
+    subnets: of the gateway behind the port, None without a gateway. A neighbour that the gateway learns becomes a
+    host route in the whole VPC (type-2), so nobody may claim an address outside of them.
+    """
     hook = f'  type filter hook ingress device "{port}" priority -500; policy accept;'
     if not used:
         chain = (" chain ingress {", hook, CLOSED_RULE, " }")
@@ -57,15 +68,39 @@ def guard(netns: str, port: str, underlay: Iterable[str], used: bool) -> NftTabl
     skeleton = (
         " set underlay4 { type ipv4_addr; flags interval; }",
         " set underlay6 { type ipv6_addr; flags interval; }",
+        *(() if subnets is None else _HOST_SETS),
         " chain ingress {",
         hook,
+        # Behind tags no rule below would match, and the kernel strips them later.
+        "  meta protocol { 8021q, 8021ad } counter drop",
+        *(() if subnets is None else _claims(subnets)),
         f"  ip daddr @underlay4 udp dport {names.VXLAN_PORT} counter drop",
         f"  ip6 daddr @underlay6 udp dport {names.VXLAN_PORT} counter drop",
         "  ip daddr @underlay4 counter drop",
         "  ip6 daddr @underlay6 counter drop",
         " }",
     )
-    return NftTable(netns, "netdev", names.guard(port), skeleton, _prefix_sets("underlay", underlay))
+    sets = _prefix_sets("underlay", underlay)
+    if subnets is not None:
+        sets = tuple(sorted((*sets, *_prefix_sets("hosts", collapsed(subnets | _UNNUMBERED)))))
+    return NftTable(netns, "netdev", names.guard(port), skeleton, sets)
+
+
+def _claims(subnets: Iterable[str]) -> list[str]:
+    """Who says to be whom: ARP, neighbour discovery. And a host is no router."""
+    targets = [f"@th,64,{net.prefixlen} != {_leading(net)}" for net in map(ip_network, subnets) if net.version == 6]
+    allowed = " ".join(["@th,64,10 != 0x3fa", *sorted(targets)])  # fe80::/10, and the V-Net's own
+    return [
+        "  arp saddr ip != @hosts4 counter drop",
+        "  icmpv6 type nd-neighbor-solicit ip6 saddr != @hosts6 counter drop",
+        f"  icmpv6 type nd-neighbor-advert {allowed} counter drop",
+        "  icmpv6 type { nd-router-advert, nd-redirect } counter drop",
+    ]
+
+
+def _leading(net: IPv4Network | IPv6Network) -> str:
+    """The bits of a prefix as a number: nft 1.0.6 cannot name the target of a neighbour advertisement."""
+    return hex(int(net.network_address) >> (net.max_prefixlen - net.prefixlen))
 
 
 def main_table(protection: Protection, vtep: bool, ports: Iterable[str]) -> NftTable:

@@ -31,7 +31,7 @@ _STEMS = (
         ),
         r"\1",
     ),
-    (re.compile(r"(neighbor \S+ prefix-list) \S+ (in|out)"), r"\1 \2"),
+    (re.compile(r"(neighbor \S+ (?:prefix-list|route-map)) \S+ (in|out)"), r"\1 \2"),
     (re.compile(r"(bgp router-id|maximum-paths|transmit-interval|receive-interval|detect-multiplier) .*"), r"\1"),
     (re.compile(r"((?:ip|ipv6) prefix-list \S+ seq \d+) .*"), r"\1"),
 )
@@ -51,6 +51,15 @@ def stem(line: str) -> str:
 
 def key(context: Context, line: str) -> Key:
     return (WORD, *context, stem(line))
+
+
+CLEANED = ("set community none", "set extcommunity none", "set large-community none")
+"""What an outside neighbour says about its routes beyond their path. FRR would carry its route targets into type-5
+routes, and so into any VPC; a community could make them a blackhole (hazards 25)."""
+
+
+def route_map(name: str) -> str:
+    return f"route-map {name} permit 10"
 
 
 def vni_key(vni: int) -> Key:
@@ -80,6 +89,8 @@ def refs(context: Context, line: str) -> frozenset[Key]:
         needed |= _neighbor_refs(context, line)
     if context[:1] == ("bfd",) and len(context) == 2:
         needed.add(key(context[:1], context[1]))
+    if context and context[0].startswith("route-map "):
+        needed.add(key((), context[0]))
     opened = router(context, line)
     if opened is not None and opened[1]:
         needed |= {key((), f"router bgp {opened[0]}"), ("netns", opened[1])}
@@ -100,8 +111,12 @@ def _neighbor_refs(context: Context, line: str) -> set[Key]:
         needed |= {key(top, f"neighbor {peer} bfd"), key(("bfd",), f"profile {words[2]}")}
     if words[0] == "prefix-list":
         needed.add(list_end("ipv6" if context[-1] == IPV6 else "ip", words[1]))
+    if words[0] == "route-map":
+        header = route_map(words[1])
+        needed |= {key((), header), *(key((header,), line) for line in CLEANED)}
     if words[0] == "activate":  # filters stand before the first route passes
         needed |= {(WORD, *context, f"neighbor {peer} prefix-list {way}") for way in ("in", "out")}
+        needed.add((WORD, *context, f"neighbor {peer} route-map in"))
     return needed
 
 
@@ -119,6 +134,8 @@ def parent(context: Context, line: str) -> Key | None:
         match = _NEIGHBOR.fullmatch(line)
         if match and not _PEER.fullmatch(match[2]):
             return (WORD, *context[:1], f"neighbor {match[1]}")
+        return key((), context[0])
+    if context and context[0].startswith("route-map "):
         return key((), context[0])
     return key(context[:1], context[1]) if context[:1] == ("bfd",) and len(context) == 2 else None
 
@@ -138,4 +155,6 @@ def owned(context: Context, line: str) -> bool:
         return True
     if top == "bfd":
         return (context[1] if len(context) > 1 else line).startswith(f"profile {names.BFD_PROFILE}")
+    if top.startswith("route-map "):
+        return top.startswith(f"route-map {names.LIST_PREFIX}")
     return re.match(rf"(?:ip|ipv6) prefix-list {re.escape(names.LIST_PREFIX)}", top) is not None

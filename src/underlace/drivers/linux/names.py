@@ -24,6 +24,9 @@ GUARD_PREFIX = "underlace_"
 
 BFD_PROFILE = "underlace-"
 FABRIC_LIST = "underlace-fabric"
+OUTSIDE_MAP = "underlace-outside"
+"""The route map through which everything passes that outside neighbours announce."""
+
 LIST_PREFIX = "underlace-"
 LAST_SEQUENCE = 4_294_967_295
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_interface
 
 from underlace.drivers.linux import filters, names, render_frr
 from underlace.drivers.linux.native import (
@@ -126,6 +127,7 @@ def _base(model: Objects) -> Iterator[AnyItem]:
 
 def _ports(model: Objects) -> Iterator[AnyItem]:
     bridged = {member.port: member for member in model.of(AccessPort)}
+    gateways = {svi.vni: svi for svi in model.of(Svi)}
     underlay = _protection(model).underlay
     for port in model.of(Port):
         name, enabled, mtu = port.name, bool(port.enabled), port.mtu or names.DEFAULT_MTU
@@ -138,10 +140,17 @@ def _ports(model: Objects) -> Iterator[AnyItem]:
         yield Placement(netns, name)
         yield PortLink(netns, name, enabled, mtu, bridge, port_settings(bool(port.underlay) or routed is not None))
         if not port.underlay:
-            yield filters.guard(netns, name, underlay, used=bool(bridge) or routed is not None)
+            svi = gateways.get(member.vni) if member is not None and member.vni is not None else None
+            subnets = None if svi is None else networks(svi.addresses)
+            yield filters.guard(netns, name, underlay, bool(bridge) or routed is not None, subnets)
     for routed in model.of(RoutedPort):
         for address in routed.addresses:
             yield Address(routed.vrf or names.MAIN, routed.port, address)
+
+
+def networks(addresses: Iterable[str]) -> frozenset[str]:
+    """The subnets that addresses with a prefix length are in."""
+    return frozenset(str(ip_interface(address).network) for address in addresses)
 
 
 def _vrfs(model: Objects) -> Iterator[AnyItem]:

@@ -87,6 +87,10 @@ def _neighbor(router: BgpRouter, one: BgpNeighbor) -> Iterator[FrrLine]:
     if one.bfd:
         yield FrrLine((top,), f"{peer} bfd")
         yield FrrLine((top,), f"{peer} bfd profile {names.profile(one.vrf)}")
+    if not one.fabric:
+        outside = frr.route_map(names.OUTSIDE_MAP)
+        yield FrrLine((), outside)
+        yield from (FrrLine((outside,), line) for line in frr.CLEANED)
     for version in _versions(one):
         yield from _activation((top, _FAMILY[version]), one)
     if one.fabric and router.evpn is not None:
@@ -109,6 +113,7 @@ def _activation(context: tuple[str, ...], one: BgpNeighbor) -> Iterator[FrrLine]
     if not one.fabric:
         # The AS numbers of leaves and spines are private, and no business of anyone outside (RFC 6996 §4).
         yield FrrLine(context, f"{peer} remove-private-AS all")
+        yield FrrLine(context, f"{peer} route-map {names.OUTSIDE_MAP} in")
     accepted = names.accepted_list(one.vrf, one.peer) if one.refuse else names.FABRIC_LIST if one.fabric else ""
     announced = names.announced_list(one.vrf, one.peer)
     if one.export is None:

@@ -127,7 +127,9 @@ def _place(line: Line) -> tuple[object, ...]:
     """Stable, and an order that FRR can read top-down: a list before its use, a neighbour before its options."""
     context, text = line
     top = (context or (text,))[0]
-    rank = next((i for i, word in enumerate(("bfd", "ip", "vrf", "router bgp")) if top.startswith(word)), 9)
+    rank = next(
+        (i for i, word in enumerate(("bfd", "ip", "route-map", "vrf", "router bgp")) if top.startswith(word)), 9
+    )
     return (
         rank,
         " vrf " in top,
