@@ -32,6 +32,12 @@ class Document(msgspec.Struct, forbid_unknown_fields=True):
     allocated: dict[str, int] = {}
 
 
+class Written(Document):
+    """As it is decoded: whether the spec is one is the kind's to say, together with all else that is wrong."""
+
+    spec: Any = {}
+
+
 class Identity(msgspec.Struct, forbid_unknown_fields=True):
     kind: str
     name: str
@@ -93,7 +99,7 @@ def _change(body: bytes) -> document.Request:
     faults: list[Diagnostic] = []
     for index, raw in enumerate(asked.documents):
         try:
-            found = decode_document(raw, Document, index)
+            found = decode_document(raw, Written, index)
         except Refused as refused:
             faults += refused.diagnostics
             continue

@@ -20,7 +20,7 @@ from underlace.cli.wait import await_active
 from underlace.model.diagnostic import Diagnostic, Where
 
 if TYPE_CHECKING:
-    from underlace.model.document import Document
+    from underlace.model.document import Document, Reading
 
 STDIN = "standard input"
 SIGNS = {"create": "+", "update": "~", "delete": "-"}
@@ -41,7 +41,7 @@ def plan(
     form: Output = Format.TABLE,
 ) -> None:
     """Show what applying files would change: intent, each device's configuration, and what it hurts."""
-    planned = _send(ctx, "/v1/plan", read_documents(files), {})
+    planned = _send(ctx, "/v1/plan", _read_all(ctx, files), {})
     if form is Format.TABLE:
         show_plan(planned)
     else:
@@ -62,7 +62,7 @@ def apply(
     form: Output = Format.TABLE,
 ) -> None:
     """Change intent to what files say, all or nothing."""
-    applied = _send(ctx, "/v1/apply", read_documents(files), {"expect": expect, "message": message})
+    applied = _send(ctx, "/v1/apply", _read_all(ctx, files), {"expect": expect, "message": message})
     _warn(applied)
     changed = len(applied["resources"])
     if form is Format.TABLE:
@@ -98,6 +98,22 @@ def explain(
 
 def read_documents(files: list[Path]) -> list[Document]:
     """The documents of all files, each with the place it was read from; Stop with every fault of every file."""
+    reading = _read(files)
+    if reading.diagnostics:
+        raise Stop(Exit.REFUSED, reading.diagnostics)
+    return reading.documents
+
+
+def _read_all(ctx: typer.Context, files: list[Path]) -> list[Document]:
+    """The same for a change: Stop with what the controller says of the readable documents, too."""
+    reading = _read(files)
+    if not reading.diagnostics:
+        return reading.documents
+    found = [*reading.diagnostics, *_said_of_the_rest(ctx, reading)]
+    raise Stop(Exit.REFUSED, sorted(found, key=lambda d: (d.where.file, d.where.line, d)))
+
+
+def _read(files: list[Path]) -> Reading:
     from underlace.model import document
 
     reading = document.Reading([], [])
@@ -107,9 +123,28 @@ def read_documents(files: list[Path]) -> list[Document]:
         )
         reading.documents.extend(found.documents)
         reading.diagnostics.extend(found.diagnostics)
-    if reading.diagnostics:
-        raise Stop(Exit.REFUSED, reading.diagnostics)
-    return reading.documents
+    return reading
+
+
+def _said_of_the_rest(ctx: typer.Context, reading: Reading) -> list[Diagnostic]:
+    """What a plan of the documents that could be read is refused for. A plan, whatever the command: nothing of a
+    change with faults may happen.
+
+    A document whose name could be read is sent with a spec that no kind takes, so that the controller knows that it
+    is there but not what it says, and does not tell others that they refer to nothing.
+    """
+    if not reading.documents:
+        return []
+    present = {str(d) for d in reading.documents}
+    unread = {d.where.resource for d in reading.diagnostics if d.where.resource.count("/") >= 2} - present
+    named = [dict(zip(("kind", "tenant", "name"), r.split("/", 2), strict=True)) for r in sorted(unread)]
+    body = as_body(reading.documents) + [{**identity, "spec": None} for identity in named]
+    try:
+        session_of(ctx).client.post("/v1/plan", {"documents": body})
+    except Stop as stop:
+        found = [d for d in stop.diagnostics if d.where.resource not in unread]
+        return at_fields(found, reading.documents)
+    return []
 
 
 def as_body(documents: list[Document]) -> list[dict[str, Any]]:
@@ -129,15 +164,18 @@ def as_body(documents: list[Document]) -> list[dict[str, Any]]:
 
 
 def at_fields(found: Iterable[Diagnostic], documents: list[Document]) -> list[Diagnostic]:
-    """Findings of the controller, which knows where a document begins, moved to the line of the field at fault."""
-    known = {str(d): d for d in documents}
+    """Findings of the controller, which knows where a document begins, moved to the line of the field at fault, in
+    the order of files and lines."""
+    first = {str(d): d for d in reversed(documents)}
+    begun = {(str(d), d.file, d.line): d for d in documents}
     moved = []
     for finding in found:
-        document = known.get(finding.where.resource)
-        if document is not None:
-            finding = msgspec.structs.replace(finding, where=document.where(finding.where.pointer))
+        where = finding.where
+        about = begun.get((where.resource, where.file, where.line), first.get(where.resource))
+        if about is not None:
+            finding = msgspec.structs.replace(finding, where=about.where(where.pointer))
         moved.append(finding)
-    return moved
+    return sorted(moved, key=lambda d: (d.where.file, d.where.line, d))
 
 
 def _send(ctx: typer.Context, path: str, documents: list[Document], more: dict[str, str]) -> Any:

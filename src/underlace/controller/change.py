@@ -1,9 +1,11 @@
 """A change of intent, from documents to fragments, inside the writer's transaction.
 
     parse ─► may the actor? ─► write ─► references ─► claims, marks, numbers ─► rules ─► compile ─► devices' limits
-    └──── phase 1 ────────┘  └──────────────────────── phase 2 ──────────────────────┘ └────── phase 3 ─────────┘
+    └───────────────────────── intent: one list of all faults ───────────────────────┘ └────── devices ─────────┘
 
-Everything that is wrong within a phase is reported at once. A plan is the same change, undone at the end.
+Everything that is wrong with intent is reported at once: documents with faults of form are left out (see unread), the
+others are examined to the end, in a transaction that is undone. Only what the actor may not do at all ends it before.
+Devices are asked about intent without fault. A plan is the same change, undone at the end.
 """
 
 from __future__ import annotations
@@ -22,17 +24,18 @@ from underlace.access import (
     refusal,
     unreadable_references,
 )
-from underlace.compiler import check_references, dangling, still_referred
+from underlace.compiler import dangling, still_referred
 from underlace.controller import dirty, settlement
 from underlace.controller.document import Request, finding_at
 from underlace.controller.recompile import recompile
 from underlace.controller.run import Edit, Run
+from underlace.controller.unread import reliable
 from underlace.kinds.base import Unallocated
 from underlace.kinds.builtin import BUILTIN
 from underlace.kinds.parse import Draft, parse_all
-from underlace.model.diagnostic import Diagnostic
+from underlace.model.diagnostic import Diagnostic, Refused
 from underlace.model.ids import Ref
-from underlace.model.resource import Resource
+from underlace.model.resource import Reference, Resource
 from underlace.store import fragments, ledger, rows
 from underlace.store.ledger import Counters, Revision
 from underlace.store.rows import Stored
@@ -45,9 +48,9 @@ def carry_out(run: Run, request: Request) -> None:
     differs."""
     drafts = _admit(run, request)
     edits = _edits(run, request, drafts)
-    run.stop_on_errors()
     run.changes = edits
     if not edits and not request.recompile and not any(d.allocated for d in request.put):
+        run.stop_on_errors()
         return
     _write(run, request, edits)
     _check_references(run, edits)
@@ -61,22 +64,34 @@ def carry_out(run: Run, request: Request) -> None:
 
 
 def _admit(run: Run, request: Request) -> list[Draft]:
-    """Typed documents, of which the actor may write each."""
+    """The documents that can be typed, of which the actor may write each."""
     drafts, found = parse_all(d.text() for d in request.put)
-    run.found += found
+    run.unread = frozenset(
+        ref for ref in {d.ref for d in request.put} - {d.ref for d in drafts} if _writable(run, ref)
+    )
+    refused: list[Diagnostic] = []
     wanted = [(Verb.WRITE, d.ref) for d in drafts] + [(Verb.DELETE, ref) for ref in request.delete]
     for verb, ref in wanted:
         kind = run.engine.kinds.get(ref.kind)
         if kind is None:
-            run.found.append(_unknown_kind(run, ref))
+            refused.append(_unknown_kind(run, ref))
         elif (fault := refusal(decide(run.actor, verb, kind, ref), run.actor, verb, ref)) is not None:
-            run.found.append(fault)
+            refused.append(fault)
     for ref in sorted({d.ref for d in request.put} & set(request.delete)):
-        run.found.append(_put_and_deleted(ref))
+        refused.append(_put_and_deleted(ref))
     if request.recompile and decide_use(run.actor, Use.MANAGE_DEVICES) is not Decision.ALLOW:
-        run.found.append(forbidden(run.actor, "recompile the fabric"))
-    run.stop_on_errors()
+        refused.append(forbidden(run.actor, "recompile the fabric"))
+    run.found += [*found, *refused]
+    if refused:
+        raise Refused(run.found)
     return drafts
+
+
+def _writable(run: Run, ref: Ref) -> bool:
+    """Whether the actor may write it: of others' resources, a document with faults must not turn out whether they are
+    in the way."""
+    kind = run.engine.kinds.get(ref.kind)
+    return kind is not None and decide(run.actor, Verb.WRITE, kind, ref) is Decision.ALLOW
 
 
 def _edits(run: Run, request: Request, drafts: list[Draft]) -> list[Edit]:
@@ -143,19 +158,28 @@ def _check_references(run: Run, edits: list[Edit]) -> None:
     run.view.load(x.target for e in present for x in run.kind(e.after).refs(e.after))  # type: ignore[arg-type]
     for edit in present:
         assert edit.after is not None
-        found = check_references(edit.after, run.view)
-        found += [dangling(edit.after, r) for r in _hidden(run, edit)]
+        found = _dangling(run, edit.after, _hidden(run, edit))
         run.found += found
-        if found:
+        # A rule that reads what a hidden reference leads to would tell of it, by saying more or less than of nothing.
+        if found and not run.actor.sees_all:
             run.broken.add(edit.after.id)
     gone = [e.ref for e in edits if e.after is None]
     by: dict[Ref, list[Ref]] = {}
     for target, _, referrer in rows.pointers(run.c, gone) if gone else ():
-        by.setdefault(target, []).append(referrer)
+        if referrer not in run.unread:
+            by.setdefault(target, []).append(referrer)
     run.found += [_still_referred(run, target, referrers) for target, referrers in by.items()]
 
 
-def _hidden(run: Run, edit: Edit) -> list[Any]:
+def _dangling(run: Run, r: Resource[Any], hidden: list[Reference]) -> list[Diagnostic]:
+    """What leads nowhere, or where the actor may not look; never to a document of this change with other faults."""
+    nowhere = [
+        x for x in run.kind(r).refs(r) if not x.soft and x.target not in run.unread and run.view.get(x.target) is None
+    ]
+    return [dangling(r, x) for x in [*nowhere, *hidden]]
+
+
+def _hidden(run: Run, edit: Edit) -> list[Reference]:
     """References that the actor may not make. One that an operator made before may stay."""
     assert edit.after is not None
     if run.actor.sees_all:
@@ -185,7 +209,9 @@ def _given(run: Run, request: Request) -> list[Resource[Any]]:
     """The resources for which an import brings numbers along; notes these."""
     found = []
     for document in request.put:
-        resource = run.view.get(document.ref) if document.allocated else None
+        if not document.allocated or document.ref in run.unread:
+            continue
+        resource = run.view.get(document.ref)
         if resource is not None:
             found.append(resource)
             run.given |= {(resource.id, slot): value for slot, value in document.allocated.items()}
@@ -227,10 +253,12 @@ def _everything(run: Run) -> dict[int, Resource[Any]]:
 
 def check(run: Run) -> None:
     """The rules of the kinds, for all that is dirty."""
+    before = len(run.found)
     for resource in run.live.values():
         if resource.id not in run.broken:
             with tolerant(run):
                 run.found += run.kind(resource).check(resource, run.view)
+    run.found[before:] = reliable(run, run.found[before:])
 
 
 class tolerant:  # noqa: N801 - reads like contextlib's own

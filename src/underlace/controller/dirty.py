@@ -18,7 +18,6 @@ from underlace.access import readable
 from underlace.compiler import taken
 from underlace.controller import allocate
 from underlace.controller.run import Run
-from underlace.model.diagnostic import Diagnostic
 from underlace.model.ids import Ref
 from underlace.model.resource import Claim, Mark, Resource
 from underlace.store import rows
@@ -26,6 +25,9 @@ from underlace.store.rows import Derived
 
 ROUNDS = 16
 """More than any chain of marks and numbers; beyond it a kind's marks depend on themselves."""
+
+SIDES = 5
+"""Other claims that a new one is compared with where more than that are at one place."""
 
 Fresh = dict[int, Resource[Any]]
 
@@ -142,39 +144,74 @@ def _write_claims(
     ]
     if not wanted:
         return
-    free = _free_of_stored(run, resources, wanted)
-    accepted = _free_of_each_other(run, resources, free)
+    _tell_each_other(run, resources, wanted)
+    accepted = _free_of_each_other(_free_of_stored(run, resources, wanted))
     rows.insert_claims(run.c, [(i, c.space, c.low, c.high) for i, c in accepted])
 
 
-def _free_of_stored(run: Run, resources: Fresh, wanted: list[tuple[int, Claim]]) -> list[tuple[int, Claim]]:
+Wanted = tuple[int, Claim]
+"""Who claims what."""
+
+
+def _in_order(wanted: Iterable[Wanted]) -> list[Wanted]:
+    return sorted(wanted, key=lambda w: (w[1].space, w[1].low, w[1].high, w[0], w[1].pointer))
+
+
+def _free_of_stored(run: Run, resources: Fresh, wanted: list[Wanted]) -> list[Wanted]:
     held = rows.overlaps(run.c, [claim for _, claim in wanted])
     free = []
     for i, claim in wanted:
         holder = held.get((claim.space, claim.low))
         if holder is None:
             free.append((i, claim))
-        else:
-            run.found.append(_conflict(run, resources[i], claim, holder))
+        elif holder not in run.unread:
+            _tell(run, resources[i], claim, holder)
+            if holder != resources[i].ref:
+                _tell_holder(run, holder, claim, resources[i].ref)
     return free
 
 
-def _free_of_each_other(run: Run, resources: Fresh, wanted: list[tuple[int, Claim]]) -> list[tuple[int, Claim]]:
+def _tell_holder(run: Run, ref: Ref, claim: Claim, other: Ref) -> None:
+    """The same from the side of a holder that the change also writes: either of the two may be at fault."""
+    if (holder := next((e.after for e in run.changes if e.ref == ref), None)) is None:
+        return
+    for held in run.kind(holder).claims(holder, run.view):
+        if held.space == claim.space and held.low <= claim.high and claim.low <= held.high:
+            _tell(run, holder, held, other)
+
+
+def _free_of_each_other(wanted: list[Wanted]) -> list[Wanted]:
     """One pass over the claims in order: of two that overlap, the one with the lower bound is kept."""
-    accepted: list[tuple[int, Claim]] = []
-    last: dict[str, tuple[int, Claim]] = {}
-    for i, claim in sorted(wanted, key=lambda w: (w[1].space, w[1].low, w[1].high, w[0], w[1].pointer)):
-        before = last.get(claim.space)
-        if before is not None and claim.low <= before[1].high:
-            if before[0] != i or (before[1].low, before[1].high) != (claim.low, claim.high):
-                run.found.append(_conflict(run, resources[i], claim, resources[before[0]].ref))
-            continue
-        last[claim.space] = (i, claim)
-        accepted.append((i, claim))
+    accepted: list[Wanted] = []
+    for i, claim in _in_order(wanted):
+        if not accepted or not _overlap(accepted[-1][1], claim):
+            accepted.append((i, claim))
     return accepted
 
 
-def _conflict(run: Run, r: Resource[Any], claim: Claim, holder: Ref) -> Diagnostic:
+def _overlap(before: Claim, claim: Claim) -> bool:
+    """Of two claims in order."""
+    return before.space == claim.space and claim.low <= before.high
+
+
+def _tell_each_other(run: Run, resources: Fresh, wanted: list[Wanted]) -> None:
+    """Conflicts among new claims, for both sides; of each with a few others only: a thousand V-Nets on one port would
+    be a million findings, of which each is told of some."""
+    around: list[Wanted] = []
+    for i, claim in _in_order(wanted):
+        around = [(j, other) for j, other in around if _overlap(other, claim)]
+        for j, other in around:
+            if i != j:
+                _tell(run, resources[i], claim, resources[j].ref)
+                _tell(run, resources[j], other, resources[i].ref)
+            elif (other.low, other.high) != (claim.low, claim.high):
+                _tell(run, resources[i], claim, resources[j].ref)
+        # Those that reach furthest stay: whatever overlaps one that goes overlaps them too.
+        around = sorted([*around, (i, claim)], key=lambda w: w[1].high)[-SIDES:]
+
+
+def _tell(run: Run, r: Resource[Any], claim: Claim, holder: Ref) -> None:
+    """A claim that another has, without its name where the actor may not see it."""
     other = run.view.get(holder)
     seen = other is not None and readable(run.actor, run.engine.kinds[holder.kind], other)
-    return taken(r, claim, holder if seen else None)
+    run.found.append(taken(r, claim, holder if seen else None))

@@ -52,13 +52,17 @@ class Request:
 
 def placed(found: tuple[Diagnostic, ...], request: Request) -> list[Diagnostic]:
     """The findings with file and line of the document that each is about."""
-    known = {str(d.ref): d for d in request.put if d.file}
+    known: dict[str, Document] = {}
+    for document in request.put:
+        if document.file:
+            # Of two with one name the first counts; what is wrong with the second knows its place.
+            known.setdefault(str(document.ref), document)
     result = []
     for finding in found:
-        document = known.get(finding.where.resource)
-        if document is not None and not finding.where.file:
+        about = known.get(finding.where.resource)
+        if about is not None and not finding.where.file:
             old = finding.where
-            where = Where(old.resource, old.pointer, document.file, document.line, old.device)
+            where = Where(old.resource, old.pointer, about.file, about.line, old.device)
             finding = Diagnostic(where, *(getattr(finding, f) for f in finding.__struct_fields__[1:]))
         result.append(finding)
     return result

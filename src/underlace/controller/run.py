@@ -91,7 +91,9 @@ class Run:
     last_id: int = 0
     """The next id after those that this change gives out."""
     broken: set[int] = field(default_factory=set)
-    """Resources with references that lead nowhere: no rule is asked about them."""
+    """Resources with references that the actor may not know to lead nowhere: no rule is asked about them."""
+    unread: frozenset[Ref] = frozenset()
+    """Documents with faults of form: not part of the candidate, and yet not missing."""
     changes: list[Edit] = field(default_factory=list)
     """What happens to the resources that the request names."""
     derived: dict[int, Derived] = field(default_factory=dict)

@@ -196,6 +196,18 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"json": {"documents": [{"kind": 1, "name": "x"}, {"kind": "vpc"}]}},
     ),
     "an unknown kind in a document": ("POST", "/v1/plan", {"json": {"documents": [{"kind": "x", "name": "y"}]}}),
+    "a spec that is none": (
+        "POST",
+        "/v1/apply",
+        {
+            "json": {
+                "documents": [
+                    {"kind": "vpc", "tenant": "acme", "name": "x", "spec": [1]},
+                    {"kind": "vpc", "tenant": "none", "name": "y"},
+                ]
+            }
+        },
+    ),
     "two fields at fault": ("PUT", "/v1/resources/vpc/acme/x", {"json": {"spec": {"vni": -1, "colour": "blue"}}}),
     "a reference to nothing": ("PUT", "/v1/resources/vnet/acme/x", {"json": {"spec": {"vpc": "none"}}}),
     "still referred to": ("DELETE", "/v1/resources/profile/-/default", {}),

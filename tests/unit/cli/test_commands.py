@@ -172,6 +172,64 @@ def test_every_fault_of_every_file_is_shown_with_its_line_underlined(shell: Shel
     assert "remedy:" in refused.err
 
 
+FAULTY = """\
+{kind: vpc, tenant: acme, name: lonely, spec: {vni: [}
+---
+{kind: subnet, tenant: acme, name: astray, spec: {prefix: 10.1.200.0/24, vpc: nowhere}}
+---
+{kind: vpc, tenant: acme, name: coloured, spec: {colour: blue}}
+---
+{kind: vpc, tenant: acme, name: labelled, labels: {n: 7}}
+---
+{kind: vnet, tenant: acme, name: sound, spec: {vpc: labelled}}
+---
+{kind: vnet, tenant: acme, name: wide, spec: {vpc: red, ports: [{port: swp99@leaf1}]}}
+---
+{kind: vpc, tenant: acme, name: listed, spec: [1]}
+"""
+
+
+@pytest.mark.parametrize("command", ["plan", "apply"])
+def test_what_cannot_be_read_hides_no_other_fault(shell: Shell, tmp_path: Path, command: str) -> None:
+    """All at once, in the order of the file; and what only follows from a fault is not there."""
+    file = tmp_path / "faulty.yaml"
+    file.write_text(FAULTY)
+    before = shell("history", "-o", "json").out
+    refused = shell(command, "-f", str(file))
+    assert (refused.code, refused.out) == (1, "")
+    found = [line.partition(f"{file}:")[2] for line in refused.err.splitlines() if line.startswith("  at ")]
+    assert found == [
+        "1",
+        "3 subnet/acme/astray /spec/prefix",
+        "3 subnet/acme/astray /spec/vpc",
+        "5 vpc/acme/coloured /spec/colour",
+        "7 vpc/acme/labelled /labels/n",
+        "11 vnet/acme/wide /spec/ports/0/port",
+        "13 vpc/acme/listed /spec",
+    ]
+    assert "error[syntax]" in refused.err
+    assert "error[dangling-reference]" in refused.err
+    assert shell("history", "-o", "json").out == before
+
+
+def test_of_two_documents_with_one_name_each_fault_is_at_its_own(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "twice.yaml"
+    documents = [f"{{kind: vnet, tenant: acme, name: x, spec: {{vpc: {vpc}}}}}" for vpc in ("none", "red")]
+    file.write_text("\n---\n".join(documents))
+    refused = shell("plan", "-f", str(file))
+    assert f"at {file}:1 vnet/acme/x /spec/vpc" in refused.err
+    assert f"at {file}:3 vnet/acme/x /name" in refused.err
+
+
+def test_what_cannot_be_read_is_said_without_a_controller_too(tmp_path: Path) -> None:
+    file = tmp_path / "faulty.yaml"
+    file.write_text(FAULTY)
+    alone = underlace(tmp_path, "plan", "-f", str(file))
+    assert alone.code == 1
+    assert "error[syntax]" in alone.err
+    assert "error[context-missing]" in alone.err
+
+
 def test_a_backup_is_private_and_whole(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "backup.tar"
     assert shell("backup", str(file)).code == 0
