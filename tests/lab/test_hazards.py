@@ -1,4 +1,4 @@
-"""What was seen to break isolation or forwarding (hazards 1, 2, 3, 8), on the wire."""
+"""What was seen to break isolation or forwarding (hazards 1, 2, 3, 8, 17, 21), on the wire."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
-from support.fabric import Pinger, apply, converged, judged, poll
-from underlace.lab import flows, frr
+from support.fabric import Pinger, apply, converged, judged, poll, settled
+from underlace.drivers.linux import names
+from underlace.lab import flows, frr, wiring
 from underlace.lab.expect import NOBODY
 from underlace.lab.fabric import Fabric
+from underlace.lab.topology import End, Nic
 
 TENANT = "probe"
+MANAGEMENT = "172.31.0.0/16"
+"""Where the lab has the controller and every agent."""
 
 
 def host(name: str, port: str, number: str, *addresses: str) -> list[dict[str, Any]]:
@@ -147,34 +151,28 @@ def rd_above(lines: list[str], index: int) -> str:
     return next(line.split(":", 1)[1].strip() for line in reversed(lines[:index]) if "Route Distinguisher" in line)
 
 
-def dropped(fabric: Fabric, device: str) -> int:
-    """Packets counted by rules that drop, in every namespace of a device."""
-    node = fabric.node(device)
+def guarded(fabric: Fabric, port: End) -> int:
+    """Packets dropped by the guard of a port, the one table before anything else of the device sees them."""
+    node, name = fabric.node(port.node), names.guard(port.port)
     places = ["", *(path.name for path in node.path("/run/netns").iterdir())]
-    total = 0
-    for place in places:
-        found = json.loads(node.run(["nft", "-j", "list", "ruleset"], place))["nftables"]
-        named = {(c["table"], c["name"]): c["packets"] for c in (e.get("counter") for e in found) if c}
-        for rule in (e["rule"] for e in found if "rule" in e):
-            words = rule["expr"]
-            if not any("drop" in w for w in words):
-                continue
-            for counter in (w["counter"] for w in words if "counter" in w):
-                total += named[rule["table"], counter] if isinstance(counter, str) else counter["packets"]
-    return total
+    tables = [json.loads(node.run(["nft", "-j", "list", "ruleset"], place))["nftables"] for place in places]
+    rules = [r for table in tables for r in (e.get("rule") for e in table) if r and r["table"] == name]
+    dropping = [rule["expr"] for rule in rules if any("drop" in word for word in rule["expr"])]
+    assert len(dropping) == 4, f"{port} has one guard: VXLAN and the rest, IPv4 and IPv6"
+    return sum(word["counter"]["packets"] for words in dropping for word in words if "counter" in word)
 
 
-@pytest.mark.parametrize(
-    ("source", "device"), [("r1", "leaf1"), ("d2", "leaf1"), ("isp1", "leaf1")], ids=["tenant", "public", "upstream"]
-)
+@pytest.mark.parametrize("source", ["r1", "d2", "isp1"], ids=["tenant", "public", "upstream"])
 @pytest.mark.parametrize("spoofed", [False, True], ids=["own-source", "spoofed-source"])
-def test_forged_vxlan_reaches_nobody_and_is_counted(fabric: Fabric, source: str, device: str, spoofed: bool) -> None:
+def test_forged_vxlan_reaches_nobody_and_is_counted(fabric: Fabric, source: str, spoofed: bool) -> None:
     underlay = fabric.underlay()
     assert len(underlay.vnis) == 3, "three leaves are VTEPs"
     packets = [p for p in underlay.packets(source) if bool(p["source"]) == spoofed]
     send = {"do": "forge", "packets": packets}
     hosts = [*fabric.lab.hosts, *fabric.lab.routers]
-    before, counted = {h: len(fabric.intruders(h)) for h in hosts}, dropped(fabric, device)
+    port = nic_of(fabric, source).port
+    assert port is not None
+    before, counted = {h: len(fabric.intruders(h)) for h in hosts}, guarded(fabric, port)
     # A host without a route cannot even send: give it one, as an attacker would.
     node = fabric.node(source)
     gateway = route_to_the_underlay(fabric, source)
@@ -184,13 +182,19 @@ def test_forged_vxlan_reaches_nobody_and_is_counted(fabric: Fabric, source: str,
     finally:
         node.ip([gateway.replace("route add", "route delete")])
     assert left == len(packets), "the attacker's packets did not leave"
-    poll("every packet to be counted", lambda: dropped(fabric, device) - counted >= left, 10)
+    poll("every packet to be counted", lambda: guarded(fabric, port) - counted >= left, 10)
     assert {h: len(fabric.intruders(h)) for h in hosts} == before
+    assert guarded(fabric, port) - counted == left, "the guard drops what was forged and nothing else"
+
+
+def nic_of(fabric: Fabric, name: str) -> Nic:
+    nodes = {**fabric.lab.hosts, **fabric.lab.routers}
+    (nic,) = nodes[name]
+    return nic
 
 
 def route_to_the_underlay(fabric: Fabric, source: str) -> str:
-    nodes = {**fabric.lab.hosts, **fabric.lab.routers}
-    (nic,) = nodes[source]
+    nic = nic_of(fabric, source)
     sessions = fabric.lab.sessions.get(source)
     gateway = sessions[0].neighbours[0] if sessions else next(g for g in nic.gateways if "." in g)
     return f"route add 10.255.0.0/24 via {gateway} dev {nic.name}"
@@ -236,6 +240,89 @@ def test_a_peering_comes_and_goes_without_loss_inside_either_vpc(fabric: Fabric,
         fates = {p.what: p.lost() for p in pingers}
     assert fates == dict.fromkeys(fates, 0)
     assert wrong(fabric) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "headers", "address", "gateways"),
+    [
+        ("-4", 28, "10.1.2.13", ("10.1.1.1", "10.1.2.1")),
+        ("-6", 48, "2001:db8:1:2::13", ("2001:db8:1:1::1", "2001:db8:1:2::1")),
+    ],
+    ids=["ipv4", "ipv6"],
+)
+def test_the_largest_packet_passes_and_one_byte_more_is_answered_by_too_big(
+    fabric: Fabric, version: str, headers: int, address: str, gateways: tuple[str, str]
+) -> None:
+    """Hazard 21, from leaf to leaf. r1's own interface takes more, or the packet would not even leave it."""
+    node, nic = fabric.node("r1"), nic_of(fabric, "r1")
+
+    def ping(size: int) -> str:
+        node.run(["ip", version, "route", "flush", "cache"])  # what r1 has learnt would keep the packet at home
+        argv = ["ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", str(size - headers), address]
+        return node.run(argv, check=False)
+
+    def refusal() -> tuple[str, int] | None:
+        """Who says too-big to one byte more, and what may pass."""
+        said = ping(nic.mtu + 1)
+        assert " 0 received" in said
+        found = re.search(r"^From (\S+) icmp_seq=1 .*\bmtu ?= ?(\d+)", said, re.MULTILINE)
+        return (found[1], int(found[2])) if found else None
+
+    node.ip([f"link set {nic.name} mtu {nic.mtu + 100}"])
+    try:
+        poll("the largest packet to be answered", lambda: " 1 received" in ping(nic.mtu), 10)
+        by, mtu = poll("too-big", refusal, 10)  # more than one try: kernels limit the rate of such messages
+    finally:
+        node.ip([f"link set {nic.name} mtu {nic.mtu}"])
+        node.run(["ip", version, "route", "flush", "cache"])
+    assert by in gateways, "an address of the VPC, not of the underlay"
+    assert mtu == nic.mtu
+
+
+def management() -> list[dict[str, Any]]:
+    """A tenant whose V-Net covers the management network, its gateway on the controller's address."""
+    where = {"vpc": "mine", "prefix": MANAGEMENT}
+    spec = {"vpc": "mine", "gateways": [f"{wiring.CONTROLLER_ADDRESS}/16"], "ports": [{"port": "swp15@leaf1"}]}
+    return [
+        {"kind": "vpc", "tenant": TENANT, "name": "mine", "spec": {}},
+        {"kind": "allocation", "tenant": TENANT, "name": "mine", "spec": where},
+        {"kind": "subnet", "tenant": TENANT, "name": "mine", "spec": where},
+        {"kind": "vnet", "tenant": TENANT, "name": "mine", "spec": spec},
+    ]
+
+
+def test_agents_stay_connected_whatever_the_fabric_routes(fabric: Fabric) -> None:
+    """Hazard 17: a default and the controller's prefix, from upstream and from a tenant."""
+    session = fabric.lab.sessions["isp1"][0]
+    upstream = ("configure terminal", f"router bgp {session.local_as}", "address-family ipv4 unicast")
+    prefixes = (MANAGEMENT, f"{wiring.CONTROLLER_ADDRESS}/32")
+    documents, border = management(), fabric.vrf("border")
+
+    def learnt(device: str) -> bool:
+        routes = fabric.node(device).run(["ip", "-4", "route"], border)
+        return all(f"\n{p.removesuffix('/32')} " in f"\n{routes}" for p in ("default", *prefixes))
+
+    frr.vtysh(fabric.node("isp1"), *upstream, *(f"network {p}" for p in prefixes))
+    try:
+        for device in ("leaf1", "leaf2"):
+            poll(f"{device} to route the controller's prefix upstream", lambda device=device: learnt(device))  # type: ignore[misc]
+        apply(fabric, *documents)
+        # New agents: what reports has connected with all these routes in place.
+        fabric.stop_agents(fabric.lab.switches)
+        before = last_seen(fabric)
+        assert set(before) >= set(fabric.lab.switches)
+        fabric.start_agents(fabric.lab.switches)
+        poll("every agent to report", lambda: all(last_seen(fabric)[d] > at for d, at in before.items()), 90)
+        assert all(map(learnt, ("leaf1", "leaf2")))
+    finally:
+        frr.vtysh(fabric.node("isp1"), *upstream, *(f"no network {p}" for p in prefixes))
+        removal = [{k: d[k] for k in ("kind", "tenant", "name")} for d in reversed(documents)]
+        fabric.api.apply((), removal)
+    settled(fabric)
+
+
+def last_seen(fabric: Fabric) -> dict[str, str]:
+    return {d["name"]: d["last_seen"] or "" for d in fabric.api.get("/v1/devices")["items"]}
 
 
 def who(fabric: Fabric, source: str, address: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -13,6 +13,7 @@ from support.fabric import converged, judged, poll, settled
 from underlace.lab import flows, frr
 from underlace.lab.expect import NOBODY, Flow
 from underlace.lab.fabric import Fabric
+from underlace.lab.topology import End
 
 
 def test_every_flow_is_as_written_by_hand(fabric: Fabric) -> None:
@@ -130,37 +131,78 @@ def numbers(fabric: Fabric, kind: str, tenant: str, name: str) -> dict[str, int]
     return dict(fabric.api.get(f"/v1/resources/{kind}/{tenant}/{name}")["status"]["allocated"])
 
 
+Notices = Sequence[Callable[[flows.Wrong], bool]]
+"""What a verdict must hold about a fault: for each of these at least one finding."""
+
+
 def other_blue(wrong: flows.Wrong) -> bool:
     return wrong.source.startswith("b") or wrong.expected.startswith("b")
 
 
 @pytest.mark.parametrize(
-    ("plant", "noticed"),
+    ("plant", "notices"),
     [
-        (wrong_route_target, other_blue),
-        (missing_vni, lambda w: {w.source, w.expected} >= {"r1", "r2"}),
-        (leaked_route, lambda w: w.expected == NOBODY and {w.source[0], w.got[:1]} == {"r", "d"}),
-        (open_underlay, lambda w: w.protocol == "icmp" or w.protocol.startswith("vxlan")),
+        (wrong_route_target, [other_blue]),
+        (missing_vni, [lambda w: {w.source, w.expected} >= {"r1", "r2"}]),
+        (leaked_route, [lambda w: w.expected == NOBODY and {w.source[0], w.got[:1]} == {"r", "d"}]),
+        # Both ways in: a detector of forged VXLAN that is deaf would call every fabric closed.
+        (
+            open_underlay,
+            [lambda w: w.protocol == "icmp", lambda w: w.protocol.startswith("vxlan ") and w.got != NOBODY],
+        ),
     ],
     ids=["wrong-route-target", "missing-vni", "leaked-route", "open-underlay"],
 )
 def test_a_planted_fault_turns_the_verdict_red(
-    fabric: Fabric, plant: Callable[[Fabric], None], noticed: Callable[[flows.Wrong], bool]
+    fabric: Fabric, plant: Callable[[Fabric], None], notices: Notices
 ) -> None:
+    def shows() -> bool:
+        wrong = judged(fabric).wrong
+        return all(any(noticed(w) for w in wrong) for noticed in notices)
+
     assert judged(fabric).good
     with paused(fabric, *fabric.lab.switches):
         try:
             plant(fabric)
-            poll("the fault to show", lambda: any(noticed(w) for w in judged(fabric).wrong))
+            poll("the fault to show", shows)
         finally:
             close_links(fabric)
     mended(fabric)
 
 
+def far_ends(fabric: Fabric, device: str) -> list[End]:
+    """The spines' ports that a leaf is cabled to."""
+    ends = [(c.a, c.b) for c in fabric.lab.cables] + [(c.b, c.a) for c in fabric.lab.cables]
+    return [far for near, far in ends if near.node == device and far.node in fabric.lab.switches]
+
+
 def test_with_every_fabric_link_down_the_agent_still_reports(fabric: Fabric) -> None:
-    node = fabric.node("leaf3")
-    before = fabric.api.get("/v1/devices/leaf3")["last_seen"]
-    node.ip([f"link set {port} down" for port in ("swp1", "swp2")])
-    poll("leaf3 to be cut off", lambda: fabric.probe("r1", [{"id": "x", "address": "10.1.2.13"}])["x"] == NOBODY)
-    poll("leaf3 to report", lambda: fabric.api.get("/v1/devices/leaf3")["last_seen"] > before, 90)
+    """The far ends go down and nobody mends those, so that leaf3 is cut off for as long as the test looks.
+
+    An agent without news is silent, so it gets an order: it must come, and the report must go, out of band.
+    """
+
+    def cut_off() -> bool:
+        return fabric.probe("r1", [{"id": "x", "address": "10.1.2.13"}])["x"] == NOBODY
+
+    ends = far_ends(fabric, "leaf3")
+    assert len(ends) == 2, "leaf3 has two uplinks"
+    order = {"kind": "port", "name": "swp9@leaf3"}
+
+    def heard() -> bool:
+        told = fabric.api.get("/v1/devices/leaf3")
+        return bool(told["last_seen"] > before and told["state"] == "in-sync")
+
+    with paused(fabric, *{end.node for end in ends}):
+        for end in ends:
+            fabric.node(end.node).ip([f"link set {end.port} down"])
+        poll("leaf3 to be cut off", cut_off)
+        # Not before: a report that was sent while a link was up says nothing.
+        before = fabric.api.get("/v1/devices/leaf3")["last_seen"]
+        try:
+            fabric.api.apply([{**order, "spec": {"enabled": False}}], [])
+            poll("leaf3 to report that it holds what was ordered", heard)
+            assert cut_off()
+        finally:
+            fabric.api.apply([], [order])
     mended(fabric)

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from support.controlled import Rig, quickstart, rig
+from support.controlled import ADMIN, Rig, quickstart, rig
 from underlace.access import device_actor
 from underlace.drivers.linux import LinuxDriver
 from underlace.drivers.linux.native import NftTable
 from underlace.model.device import AnyObject, Port, Protection, System, decode_fragment
 
-DEVICES = ("leaf1", "leaf2", "leaf3", "spine1", "spine2")
+SWITCHES = {d.ref.name: d.spec["role"] for d in quickstart() if d.ref.kind == "switch"}
+DEVICES = sorted(name for name, role in SWITCHES.items() if role != "oob")
+LEAVES = {name for name in DEVICES if SWITCHES[name] == "leaf"}
 LOOPBACKS = "10.255.0.0/24"
 
 
@@ -60,12 +62,18 @@ def test_no_port_of_the_fabric_is_guarded_against_the_fabric(fabric: Rig, device
     assert not guards & {f"underlace_{o.name}" for o in found if isinstance(o, Port) and o.underlay}
 
 
+def test_the_quickstart_has_devices_of_both_roles(fabric: Rig) -> None:
+    assert LEAVES
+    assert set(DEVICES) > LEAVES
+    assert {d.name for d in fabric.controller.devices(ADMIN)} == set(DEVICES)
+
+
 def test_vxlan_is_taken_from_known_vteps_only(fabric: Rig) -> None:
     loopbacks = {}
     for device in DEVICES:
         system = next(o for o in objects(fabric, device) if isinstance(o, System))
         loopbacks[device] = system.loopback
-    vteps = {loopbacks[d] for d in DEVICES if d.startswith("leaf")}
+    vteps = {loopbacks[d] for d in LEAVES}
     for device in DEVICES:
         found = objects(fabric, device)
         known = next(o for o in found if isinstance(o, Protection)).vteps
@@ -73,6 +81,6 @@ def test_vxlan_is_taken_from_known_vteps_only(fabric: Rig) -> None:
         main = next(t for t in tables(found) if t.family == "inet" and t.netns == "")
         rules = [line for line in main.skeleton if "4789" in line and "accept" in line]
         assert all("@vteps" in line and "@underlay_ports" in line for line in rules)
-        if device.startswith("leaf"):
+        if device in LEAVES:
             assert known == vteps
             assert rules

@@ -193,35 +193,79 @@ def test_a_list_holds_what_is_the_tenants_and_nothing_else(world: World, kind: s
         assert seen == own.get(kind, set())
 
 
-@pytest.mark.parametrize("path", ["/v1/status", "/v1/whoami", "/v1/kinds", "/v1/openapi.json"])
+FOR_ALL = ("/v1/status", "/v1/whoami", "/v1/kinds", "/v1/openapi.json")
+"""What every user may ask."""
+
+
+@pytest.mark.parametrize("path", FOR_ALL)
 def test_what_every_user_may_ask_names_nothing_of_others(world: World, path: str) -> None:
     response = world.user.get(path)
     assert response.status_code == 200
     assert SECRET not in response.text
 
 
-@pytest.mark.parametrize(
-    ("method", "real", "ghost"),
-    [
-        ("GET", "/v1/devices", "/v1/devices"),
-        ("GET", "/v1/devices/leaf1", "/v1/devices/ghost"),
-        ("GET", "/v1/devices/leaf1/config", "/v1/devices/ghost/config"),
-        ("POST", "/v1/devices/leaf1/enrolment", "/v1/devices/ghost/enrolment"),
-        ("DELETE", "/v1/devices/leaf1", "/v1/devices/ghost"),
-        ("GET", "/v1/explain?device=leaf1&text=swp", "/v1/explain?device=ghost&text=swp"),
-        ("GET", "/v1/revisions", "/v1/revisions"),
-        ("GET", "/v1/revisions/1", "/v1/revisions/99"),
-        ("GET", "/v1/revisions/1/intent", "/v1/revisions/99/intent"),
-        ("GET", "/v1/export", "/v1/export"),
-        ("GET", "/v1/differences", "/v1/differences"),
-        ("GET", "/v1/backup", "/v1/backup"),
-        ("GET", "/v1/tokens", "/v1/tokens"),
-        ("DELETE", "/v1/tokens/x", "/v1/tokens/ghost"),
-    ],
+CLOSED = (
+    ("GET", "/v1/devices", "/v1/devices"),
+    ("GET", "/v1/devices/leaf1", "/v1/devices/ghost"),
+    ("GET", "/v1/devices/leaf1/config", "/v1/devices/ghost/config"),
+    ("POST", "/v1/devices/leaf1/enrolment", "/v1/devices/ghost/enrolment"),
+    ("DELETE", "/v1/devices/leaf1", "/v1/devices/ghost"),
+    ("GET", "/v1/explain?device=leaf1&text=swp", "/v1/explain?device=ghost&text=swp"),
+    ("GET", "/v1/revisions", "/v1/revisions"),
+    ("GET", "/v1/revisions/1", "/v1/revisions/99"),
+    ("GET", "/v1/revisions/1/intent", "/v1/revisions/99/intent"),
+    ("GET", "/v1/export", "/v1/export"),
+    ("GET", "/v1/differences", "/v1/differences"),
+    ("GET", "/v1/backup", "/v1/backup"),
+    ("GET", "/v1/tokens", "/v1/tokens"),
+    ("DELETE", "/v1/tokens/x", "/v1/tokens/ghost"),
+    ("POST", "/v1/tokens", "/v1/tokens"),
 )
+"""What a tenant's user may not ask at all: method, path, and the path of something that does not exist."""
+
+BY_VERB = {("POST", "/v1/plan"), ("POST", "/v1/apply")}
+"""What a tenant's user may use for what is the tenant's own: verbs of `World.ask`."""
+
+KNOWN_TO_NOBODY = {("GET", "/healthz"), ("GET", "/readyz")}
+
+
+def test_every_route_is_in_one_of_the_lists(world: World) -> None:
+    """Those of resources are asked for each kind of the registry."""
+    paths = world.admin.get("/v1/openapi.json").json()["paths"]
+    routes = {(m.upper(), path) for path, operations in paths.items() for m in operations}
+    of_kinds = {
+        (m, f"/v1/resources/{kind}{rest}")
+        for kind in KINDS
+        for m, rest in (("GET", ""), *((m, _single(kind)) for m in ("GET", "PUT", "DELETE")))
+    }
+    assert of_kinds <= routes
+    guarded = [("GET", path) for path in FOR_ALL] + [(method, real) for method, real, _ in CLOSED]
+    unguarded = {
+        (method, path)
+        for method, path in routes - of_kinds - BY_VERB - KNOWN_TO_NOBODY
+        if not any(method == m and _pattern(path).fullmatch(asked) for m, asked in guarded)
+    }
+    assert not unguarded
+    unknown = {
+        (m, asked) for m, asked in guarded if not any(m == n and _pattern(p).fullmatch(asked) for n, p in routes)
+    }
+    assert not unknown, "a list names a route that is not there"
+
+
+def _single(kind: str) -> str:
+    return ("/{tenant}" if KINDS[kind].tenanted else f"/{NO_TENANT}") + "/{name}"
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """What a path of the OpenAPI document matches, a query included."""
+    return re.compile(re.sub(r"\\\{\w+\\\}", "[^/?]+", re.escape(path)) + r"(\?.*)?")
+
+
+@pytest.mark.parametrize(("method", "real", "ghost"), CLOSED)
 def test_the_fabric_is_closed_to_a_tenants_user(world: World, method: str, real: str, ghost: str) -> None:
     """Forbidden, and forbidden alike whether the thing exists or not."""
-    there, nowhere = (world.user.request(method, path) for path in (real, ghost))
+    body = {"json": {"name": "x", "role": "reader"}} if (method, real) == ("POST", "/v1/tokens") else {}
+    there, nowhere = (world.user.request(method, path, **body) for path in (real, ghost))
     assert there.status_code == nowhere.status_code == 403
     assert _blank(there)[1].replace("leaf1", "WORD") == _blank(nowhere)[1]
 

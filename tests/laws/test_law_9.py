@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tests.support.intent import intents
 from tests.support.view import MemoryView, drafts
@@ -84,28 +85,62 @@ def test_hostile_names_are_refused(text: str, kind: str) -> None:
     assert any(d.code == "bad-name" for d in examine(document)[1])
 
 
-@given(HOSTILE)
-def test_hostile_references_are_refused(text: str) -> None:
-    """In every field that names something and could reach a device."""
-    for kind, field, spec in _references(text):
-        document = Document(kind, "acme" if KINDS[kind].tenanted else "-", "swp1@leaf1", {}, spec)
-        found = examine(document)[1]
-        assert any(d.where.pointer.startswith(f"/spec/{field}") for d in found), (kind, field)
+FORMS = ("{}", "{}@leaf1", "swp1@{}", "acme/{}", "{}/red", "{}/24")
+"""Where in a reference or a value the text may stand."""
+
+FREE = frozenset({"description"})
+"""Fields of free text. What they hold is marked in `check_no_text_arrives`; every other field refuses it."""
+
+Place = tuple[str | int, ...]
 
 
-def _references(text: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    yield "switch", "site", {"site": text, "role": "leaf", "ports": 1}
-    yield "switch", "profile", {"site": "dc1", "role": "leaf", "ports": 1, "profile": text}
-    yield "switch", "os", {"site": "dc1", "role": "leaf", "ports": 1, "os": text}
-    yield "switch", "os_version", {"site": "dc1", "role": "leaf", "ports": 1, "os_version": text}
-    yield "server", "nics", {"site": "dc1", "nics": [{"name": text}]}
-    yield "link", "a", {"a": text, "b": "swp1@leaf1"}
-    yield "link", "b", {"a": "swp1@leaf1", "b": f"swp1@{text}"}
-    yield "vnet", "vpc", {"vpc": text}
-    yield "vnet", "ports", {"vpc": "red", "ports": [{"port": f"{text}@leaf1"}]}
-    yield "vnet", "gateways", {"vpc": "red", "gateways": [text]}
-    yield "subnet", "prefix", {"prefix": text}
-    yield "port", "tenant", {"tenant": text}
+def _places(schema: Mapping[str, Any], root: Mapping[str, Any], path: Place = ()) -> Iterator[Place]:
+    """Where a spec holds text, lists by their first element."""
+    if "$ref" in schema:
+        yield from _places(root["$defs"][schema["$ref"].rpartition("/")[2]], root, path)
+    for option in schema.get("anyOf", ()):
+        yield from _places(option, root, path)
+    match schema.get("type"):
+        case "object":
+            assert not schema.get("additionalProperties"), "keys would be text too"
+            for name, field in schema.get("properties", {}).items():
+                yield from _places(field, root, (*path, name))
+        case "array":
+            yield from _places(schema["items"], root, (*path, 0))
+        case "string":
+            yield path
+
+
+PLACES = {name: list(_places(s, s)) for name, s in ((n, k.spec.model_json_schema()) for n, k in KINDS.items())}
+
+
+def test_places_are_found() -> None:
+    assert ("nics", 0, "name") in PLACES["server"]
+    assert ("ports", 0, "port") in PLACES["vnet"]
+    assert ("a", "vpc") in PLACES["vpc-peering"]
+    assert ("announce", 0) in PLACES["bgp-peer"]
+    assert {kind for kind, places in PLACES.items() if any(place[-1] in FREE for place in places)} == {
+        name for name, kind in KINDS.items() if "description" in kind.spec.model_fields
+    }
+
+
+@given(HOSTILE, st.sampled_from(FORMS))
+def test_hostile_text_is_refused_in_every_field(text: str, form: str) -> None:
+    """Of every kind, but where it is free text."""
+    for kind, places in PLACES.items():
+        for place in places:
+            if place[-1] in FREE:
+                continue
+            with pytest.raises(ValidationError) as refused:
+                KINDS[kind].spec.model_validate(_placed(form.format(text), place))
+            assert any(e["loc"][: len(place)] == place for e in refused.value.errors()), (kind, place)
+
+
+def _placed(text: str, place: Place) -> Any:
+    value: Any = text
+    for step in reversed(place):
+        value = [value] if step == 0 else {step: value}
+    return value
 
 
 @pytest.mark.parametrize("name", ["leaf1\n", "Leaf1", "leaf1 up", "-leaf1", "leaf_1", "a" * 64, "../leaf1"])

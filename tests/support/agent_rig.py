@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from support.fake_linux import FakeLinuxDoor
 from support.memory_door import MemoryDoor, MemoryDriver
 from underlace.agent.apply import Applier
 from underlace.agent.cache import Cache
@@ -15,6 +16,8 @@ from underlace.agent.ledger import Ledger
 from underlace.agent.log import Log
 from underlace.agent.loop import Agent
 from underlace.agent.parts import Parts
+from underlace.drivers.linux import LinuxDriver
+from underlace.drivers.protocol import Door, Driver
 from underlace.model.device import DeviceObject, Port, Vrf, encode_fragment, hash_fragment
 from underlace.model.wire import (
     Credentials,
@@ -139,14 +142,18 @@ class FakeController:
 
 
 class Rig:
-    """Device, controller and disk stay; `agent` is new after each `boot`."""
+    """Device, controller and disk stay; `agent` is new after each `boot`.
 
-    def __init__(self, directory: Path, **settings: object) -> None:
+    `linux`: a device for the Linux driver. Without it, `door` is the device.
+    """
+
+    def __init__(self, directory: Path, linux: FakeLinuxDoor | None = None, **settings: object) -> None:
         self.directory = directory
         self.clock = FakeClock()
         self.controller = FakeController(self.clock)
         self.door = MemoryDoor()
-        self.driver = MemoryDriver()
+        self.device: Door = self.door if linux is None else linux
+        self.driver: Driver = MemoryDriver() if linux is None else LinuxDriver()
         self.log = io.StringIO()
         self.restarts = 0
         values: dict[str, object] = {"wait": 10.0, **settings}
@@ -161,7 +168,7 @@ class Rig:
         self.parts = Parts(
             config=self.config,
             driver=self.driver,
-            applier=Applier(DEVICE, self.door, self.clock, log),
+            applier=Applier(DEVICE, self.device, self.clock, log),
             cache=Cache(self.directory, DEVICE),
             controller=self.controller,
             clock=self.clock,

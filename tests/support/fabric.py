@@ -17,7 +17,7 @@ import yaml
 from underlace.lab import flows, frr, intent
 from underlace.lab.expect import matrix
 from underlace.lab.fabric import Fabric
-from underlace.lab.namespace import CommandFailed
+from underlace.lab.namespace import CommandFailed, Namespace
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart"
@@ -130,6 +130,65 @@ class Pinger:
         sent, received = self.stop()
         assert sent > 10, f"ping {self.what} sent only {sent}"
         return max(0, sent - received - 1)
+
+
+class Monitor:
+    """`ip monitor` in one namespace of a node. Marks of our own, before and after, prove that it listens."""
+
+    def __init__(self, node: Namespace, place: str, log: Path) -> None:
+        self._node, self._place, self._log = node, place, log
+        self._marks: list[str] = []
+
+    def __enter__(self) -> Monitor:
+        told = ["link", "address", "route", "rule", "nexthop"]
+        argv = [
+            "stdbuf",
+            "-oL",
+            "ip",
+            "-oneline",
+            "-details",
+            "monitor",
+            *told,
+        ]  # without details it keeps aliases back
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                self._node.command(argv, self._place), stdout=log, stderr=log, env=self._node.environment()
+            )
+        try:
+            self._mark()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=10)
+        self._node.ip(['link set lo alias ""'], self._place)
+
+    def _mark(self) -> None:
+        """Give lo an alias, a new one each time, until the monitor has heard of one of them."""
+        first = len(self._marks)
+
+        def seen() -> bool:
+            self._marks.append(f"mark-{time.monotonic_ns()}")
+            self._node.ip([f"link set lo alias {self._marks[-1]}"], self._place)
+            said = self._log.read_text()
+            return any(mark in said for mark in self._marks[first:])
+
+        poll(f"the monitor of {self._node.name}/{self._place} to hear a mark", seen)
+
+    def heard(self) -> list[str]:
+        """Everything but the marks. One line each: whatever else changes on lo carries the last alias as well."""
+        self._mark()
+        left = set(self._marks)
+        lines = []
+        for line in self._log.read_text().splitlines():
+            if found := left.intersection(line.split()):
+                left -= found
+            else:
+                lines.append(line)
+        return lines
 
 
 def daemons(fabric: Fabric, device: str) -> dict[str, int]:

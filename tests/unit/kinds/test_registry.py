@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import underlace.kinds as package
+from support.fabric_documents import ALONE
 from underlace.kinds.base import AnyKind, Kind, Spec
 from underlace.kinds.builtin import BUILTIN
 from underlace.kinds.parse import parse_all
 from underlace.kinds.registry import KINDS
+from underlace.model.document import read_paths
+from underlace.model.resource import Resource
 
 EVERY = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
-def test_all_kinds_are_found_in_order() -> None:
-    names = ["site", "tenant", "profile", "switch", "server", "link", "port", "vpc", "allocation", "subnet", "vnet"]
-    assert list(KINDS) == [*names, "vpc-peering", "bgp-peer"]
+def test_every_module_with_a_kind_is_found() -> None:
+    folder = Path(package.__file__ or "").parent
+    modules = {p.stem for p in folder.glob("*.py") if re.search(r"^KIND\b", p.read_text(), re.MULTILINE)}
+    assert sorted(type(kind).__module__.rpartition(".")[2] for kind in KINDS.values()) == sorted(modules)
     assert all(name == kind.name for name, kind in KINDS.items())
+    assert len(KINDS) > 10
+
+
+def test_kinds_are_in_order() -> None:
+    places = [kind.order for kind in KINDS.values()]
+    assert places == sorted(set(places)), "each has a place of its own"
+
+
+def test_what_others_stand_on_comes_before_them() -> None:
+    """A soft reference may also be to what is written down later, such as a cable's to the settings of its port."""
+    assert ALONE.keys() == KINDS.keys()
+    place = {name: i for i, name in enumerate(KINDS)}
+    for name, (document, _) in ALONE.items():
+        kind = KINDS[name]
+        found = list(kind.refs(Resource(document.ref, 1, kind.spec.model_validate(document.spec))))
+        assert found or type(kind).refs is Kind.refs, f"the {name} of the test refers to nothing"
+        assert all(place[r.target.kind] < place[name] for r in found if not r.soft), found
 
 
 @EVERY
@@ -85,8 +109,4 @@ def _inner(field: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _examples() -> list[Any]:
-    from pathlib import Path
-
-    from underlace.model.document import read_paths
-
     return read_paths([Path(__file__).parents[3] / "examples" / "quickstart"]).documents
