@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from underlace.controller.directory import DataDirectory
     from underlace.drivers.protocol import Driver
+    from underlace.model.diagnostic import Diagnostic
     from underlace.settings import Settings
     from underlace.store.store import Store
 
@@ -177,14 +178,29 @@ def unpack(backup: Path, data: Path) -> str:
     return f"{data} holds {backup} as revision {revision}; tokens that were revoked since are in force again"
 
 
+def _no_store(data: Path) -> Diagnostic:
+    from underlace.model.diagnostic import Diagnostic, Where
+
+    return Diagnostic(
+        Where(file=str(data)),
+        "no-store",
+        "There is no controller here",
+        f"{data} holds no store.sqlite.",
+        "Name the directory that `underlace up --data` was given.",
+    )
+
+
 def recover(data: Path) -> str:
     """A new administrator's token for whoever owns the data directory; what was done, for people."""
     from underlace.controller.authority import Authority
     from underlace.controller.directory import DataDirectory
     from underlace.controller.identity import Identity
+    from underlace.model.diagnostic import Refused
     from underlace.store.identity import IdentityStore
     from underlace.store.store import Store
 
+    if not (data / "store.sqlite").is_file():
+        raise Refused([_no_store(data)])
     with ExitStack() as stack:
         directory = DataDirectory.open(data)
         stack.callback(directory.close)

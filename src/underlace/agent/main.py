@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -37,6 +38,9 @@ from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import is_hostname
 
 ENDED, UNSETTLED, UNUSABLE, OCCUPIED = 0, 1, 2, 3
+
+LOCK_PATIENCE = 2.0
+"""Seconds to wait for the state directory."""
 
 
 def main(config: AgentConfig, driver: Driver, door: Door, *, once: bool = False, stream: TextIO | None = None) -> int:
@@ -107,14 +111,21 @@ def _run(agent: Agent, once: bool) -> int:
 
 
 def _lock(path: Path) -> int:
-    """Hold the state directory: two agents on one device would undo each other's work. Raises OSError."""
+    """Hold the state directory: two agents on one device would undo each other's work. Raises OSError.
+
+    A program that a killed agent had just started may hold its lock for a moment longer.
+    """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as held:
-        os.close(fd)
-        raise OSError(held.errno, "another agent holds it", str(path)) from held
-    return fd
+    until = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except OSError as held:
+            if time.monotonic() > until:
+                os.close(fd)
+                raise OSError(held.errno, "another agent holds it", str(path)) from held
+        time.sleep(0.05)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from underlace.cli import output
 from underlace.cli.output import Format
 from underlace.cli.resources import waiting
 from underlace.cli.session import session_of
+from underlace.model.diagnostic import Diagnostic, Refused, Where
 
 Output = Annotated[Format, typer.Option("-o", "--output", help="table for people, json or yaml for programs.")]
 
@@ -77,6 +78,16 @@ def whoami(ctx: typer.Context, form: Output = Format.TABLE) -> None:
         output.emit(me, form)
 
 
+def _not_written(file: Path, why: str) -> Diagnostic:
+    return Diagnostic(
+        Where(file=str(file)),
+        "not-written",
+        "The file cannot be written",
+        f"{file}: {why}.",
+        "Choose a directory that exists and that you may write to, with room for the backup.",
+    )
+
+
 def backup(
     ctx: typer.Context,
     file: Annotated[
@@ -84,11 +95,16 @@ def backup(
     ],
 ) -> None:
     """Write a backup of the running controller: intent, history, allocations, identity and CA."""
-    body = session_of(ctx).client.download("/v1/backup")
     partial = file.with_name(file.name + ".partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(body)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(file)
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+            body = session_of(ctx).client.download("/v1/backup")
+            out.write(body)
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(file)
+    except OSError as fault:
+        raise Refused([_not_written(file, fault.strerror or str(fault))]) from None
+    finally:
+        partial.unlink(missing_ok=True)
     output.note(f"{file}: {len(body)} bytes")

@@ -83,11 +83,19 @@ def _source(d: Diagnostic) -> list[str]:
 
 
 def _span(line: str, pointer: str) -> tuple[int, int]:
-    """Where in the line the field of the pointer stands: its last name that occurs there, with its value."""
-    for name in reversed([part for part in pointer.split("/") if part and not part.isdigit()]):
-        found = re.search(rf"(?<![\w-]){re.escape(name)}\s*:\s*(\[[^\]]*\]|\{{[^}}]*\}}|\"[^\"]*\"|[^,}}\s]+)?", line)
+    """Where in the line the field of the pointer stands: the last of its names that occur there one after the other,
+    with its value."""
+    place: tuple[int, int] | None = None
+    after = 0
+    for name in (part for part in pointer.split("/") if part and not part.isdigit()):
+        value = r"(\[[^\]]*\]|\{[^}]*\}|\"[^\"]*\"|[^,}\s]+)?"
+        found = re.compile(rf"(?<![\w-]){re.escape(name)}(?=\s*:)").search(line, after)
         if found:
-            return found.start(), len(found.group().rstrip())
+            whole = re.compile(rf"{re.escape(name)}\s*:\s*{value}").match(line, found.start())
+            assert whole is not None
+            place, after = (whole.start(), len(whole.group().rstrip())), found.end()
+    if place is not None:
+        return place
     body = line.lstrip()
     return len(line) - len(body), max(len(body), 1)
 

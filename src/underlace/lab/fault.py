@@ -26,7 +26,7 @@ _CODES: dict[type[Exception], tuple[str, str, str]] = {
     ),
     ChannelError: ("lab-process", "A process of the lab failed", "See the logs in the lab's directory."),
     CommandFailed: ("lab-command", "A command inside the lab failed", "See the logs in the lab's directory."),
-    LabError: ("lab-failed", "The lab cannot do this", "Bring it down and up again: underlace lab down"),
+    LabError: ("lab-failed", "The lab cannot do this", "Look at what there is: underlace lab status"),
 }
 
 

@@ -137,6 +137,10 @@ class State:
             if time.monotonic() > until:
                 raise TimeoutError(f"processes {sorted(pids)} of the lab in {self.directory} do not end")
             time.sleep(0.01)
+        # The state file last: whoever is interrupted here can be followed by another `down`.
+        for entry in self.directory.iterdir():
+            if entry.name != FILE:
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
         shutil.rmtree(self.directory)
 
 
