@@ -6,6 +6,7 @@ answer about an object that does not exist. And a device's certificate gets its 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -337,6 +338,25 @@ def test_a_number_that_is_taken_is_taken_by_nobody_in_particular(
     response = world.user.put(resource_path(Ref(kind, OWN, "greedy")), json={"spec": spec})
     assert response.status_code == 422
     assert SECRET not in response.text
+
+
+def test_a_number_that_is_taken_is_answered_like_one_that_is_free(world: World) -> None:
+    """To ask for numbers one by one would tell how many VPCs and V-Nets others have, and which numbers."""
+    taken = world.admin.get("/v1/resources/vpc/system/border").json()["status"]["allocated"]["vni"]
+    answers = []
+    for vni in (taken, 9_999_999):
+        response = world.user.put(resource_path(Ref("vpc", OWN, "greedy")), json={"spec": {"vni": vni}})
+        assert [d["code"] for d in response.json()["diagnostics"]] == ["number-not-granted"]
+        answers.append((response.status_code, response.text.replace(str(vni), "N")))
+    assert answers[0][0] == answers[1][0] == 422
+    assert json.loads(answers[0][1])["diagnostics"] == json.loads(answers[1][1])["diagnostics"]
+
+
+def test_an_operator_may_choose_a_number_and_the_tenant_may_keep_it(world: World) -> None:
+    path = resource_path(Ref("vpc", OWN, "chosen"))
+    assert world.admin.put(path, json={"spec": {"vni": 8_888_888}}).status_code in (200, 201)
+    kept = world.user.put(path, json={"spec": {"vni": 8_888_888, "description": "mine"}})
+    assert kept.status_code in (200, 201), kept.text
 
 
 def test_a_prefix_that_is_taken_is_taken_by_nobody_in_particular(world: World) -> None:

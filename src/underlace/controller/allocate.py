@@ -125,6 +125,10 @@ def _take_requested(run: Run, missing: Mapping[Slot, Need]) -> list[Held]:
     requests = [
         (slot, need, value) for slot, need in missing.items() if (value := _request(run, slot, need)) is not None
     ]
+    if not run.actor.sees_all:
+        # Whatever they ask for: an answer that depended on the number would tell what others have.
+        run.found += [_not_theirs(need, value) for _, need, value in requests]
+        return []
     if not requests:
         return []
     present = numbers.at(run.c, [(need.pool, value) for _, need, value in requests])
@@ -277,6 +281,17 @@ def _out_of_range(need: Need, value: int) -> Diagnostic:
         "A requested number is outside its range",
         f"{need.owner} asks for {value} of {need.pool}; possible are {allowed}.",
         "Choose a number of that range, or leave it out to have one allocated.",
+    )
+
+
+def _not_theirs(need: Need, value: int) -> Diagnostic:
+    return finding_at(
+        need.owner,
+        need.pointer,
+        "number-not-granted",
+        "A number was chosen by somebody who may not choose numbers",
+        f"{need.owner} asks for {value} of {need.pool}; numbers of the fabric are chosen by operators.",
+        "Leave it out to have one allocated, or ask an operator.",
     )
 
 

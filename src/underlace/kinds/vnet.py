@@ -45,7 +45,8 @@ class Member:
 class VnetSpec(Spec):
     vpc: TenantReference = Field(description="The VPC it belongs to: NAME, or TENANT/NAME of another tenant.")
     vni: Vni | None = Field(
-        default=None, description="The VNI, unique in the controller; without it one is allocated."
+        default=None,
+        description="The VNI, unique in the controller, chosen by an operator; without it one is allocated.",
     )
     gateways: tuple[InterfaceAddress, ...] = Field(
         default=(),

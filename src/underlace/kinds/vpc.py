@@ -16,7 +16,8 @@ from underlace.model.resource import Need, Reference, Resource, View
 
 class VpcSpec(Spec):
     vni: Vni | None = Field(
-        default=None, description="The L3VNI of the VPC, unique in the controller; without it one is allocated."
+        default=None,
+        description="The L3VNI, unique in the controller, chosen by an operator; without it one is allocated.",
     )
     description: Description = Field(default="", description="For people; never sent to a device.")
 
