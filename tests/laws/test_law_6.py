@@ -51,7 +51,7 @@ def test_no_setting_of_whoever_starts_a_lab_reaches_its_controller(
     lab: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UNDERLACE_DATA", "/var/lib/underlace")
-    monkeypatch.setenv("UNDERLACE_CONTEXT", "/root/real.json")
+    monkeypatch.setenv("UNDERLACE_CONTEXT", "/etc/underlace/real.json")
     state = State.create(lab)
     given = control._environment(state)
     assert {name for name in given if name.startswith("UNDERLACE_")} == {"UNDERLACE_CONFIG"}

@@ -139,8 +139,6 @@ class NextHops:
         self._namespaces = namespaces
         self._due: dict[str, list[float]] = {}
         self._numbers: dict[int, str] = {}
-        self.put_back = 0
-        """Entries put back since the start."""
 
     def start(self) -> None:
         """Listen from now on, and look at every VRF once. Raises OSError."""
@@ -219,4 +217,3 @@ class NextHops:
             for program, lines in (("ip", of_ip), ("bridge", of_bridge)):
                 if lines:
                     programs.run([program, "-force", "-batch", "-"], "".join(f"{line}\n" for line in lines))
-            self.put_back += len(of_ip) + len(of_bridge)
