@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from underlace.compiler import check_claims, check_references
+from underlace.compiler import dangling, taken
 from underlace.kinds.builtin import BUILTIN
 from underlace.kinds.parse import Draft, parse_all
 from underlace.kinds.registry import KINDS
@@ -78,13 +78,15 @@ class MemoryView:
         """Everything that is wrong with this intent."""
         found = list(self.found)
         for r in self.resources.values():
-            found += check_references(r, self)
-            found += check_claims(r, self, self._overlapping)
-            found += KINDS[r.ref.kind].check(r, self)
+            kind = KINDS[r.ref.kind]
+            found += [dangling(r, x) for x in kind.refs(r) if not x.soft and x.target not in self.resources]
+            found += [taken(r, c, other) for c in kind.claims(r, self) for other in self._others(r, c)]
+            found += kind.check(r, self)
         return sorted(set(found))
 
-    def _overlapping(self, claim: Claim) -> list[Ref]:
-        return [ref for low, high, ref in self._claims[claim.space] if low <= claim.high and claim.low <= high]
+    def _others(self, r: Resource[Any], claim: Claim) -> set[Ref]:
+        held = self._claims[claim.space]
+        return {ref for low, high, ref in held if ref != r.ref and low <= claim.high and claim.low <= high}
 
     def _index(self) -> None:
         self._referrers: dict[Ref, set[Ref]] = defaultdict(set)

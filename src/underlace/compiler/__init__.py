@@ -4,7 +4,7 @@ from underlace.compiler.capability import check_budget, check_capabilities
 from underlace.compiler.device import check_device
 from underlace.compiler.explain import Reason, Why, explain
 from underlace.compiler.fragment import Compiled, Fragment, Merge, compile_facts, compile_fragments
-from underlace.compiler.resolve import check_claims, check_references, dangling, still_referred, taken
+from underlace.compiler.resolve import dangling, still_referred, taken
 
 __all__ = [
     "Compiled",
@@ -14,9 +14,7 @@ __all__ = [
     "Why",
     "check_budget",
     "check_capabilities",
-    "check_claims",
     "check_device",
-    "check_references",
     "compile_facts",
     "compile_fragments",
     "dangling",

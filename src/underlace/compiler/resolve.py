@@ -1,37 +1,14 @@
-"""References and claims: the rules that hold for every kind alike, and the words for breaking them."""
+"""References and claims, which hold for every kind alike: the words for breaking them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from underlace.kinds.base import finding
-from underlace.kinds.registry import KINDS
 from underlace.model.diagnostic import Diagnostic, Where
 from underlace.model.ids import NO_TENANT, Ref
-from underlace.model.resource import Claim, Reference, Resource, View
-
-Find = Callable[[Claim], Iterable[Ref]]
-"""Who else's claims overlap this one."""
-
-
-def check_references(r: Resource[Any], view: View) -> list[Diagnostic]:
-    """Every reference that must lead somewhere does."""
-    return [
-        dangling(r, reference)
-        for reference in KINDS[r.ref.kind].refs(r)
-        if not reference.soft and view.get(reference.target) is None
-    ]
-
-
-def check_claims(r: Resource[Any], view: View, holders: Find) -> list[Diagnostic]:
-    """No claim of this resource overlaps another's."""
-    found = []
-    for claim in KINDS[r.ref.kind].claims(r, view):
-        for holder in sorted(set(holders(claim))):
-            if holder != r.ref:
-                found.append(taken(r, claim, holder))
-    return found
+from underlace.model.resource import Claim, Reference, Resource
 
 
 def dangling(r: Resource[Any], reference: Reference) -> Diagnostic:
