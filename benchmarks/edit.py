@@ -1,8 +1,9 @@
 """One V-Net over all leaves, in a store that holds the neutral fabric: `python -m benchmarks.edit LEAVES [RUNS]`.
 
-Measured are the use cases themselves: a plan as a person asks for it (the native configuration of the first few
-devices), then the apply, which returns when the revision is on disk. Creating and deleting take turns; only the
-creating is counted. A plan that shows the native configuration of every device is measured apart.
+Measured are the use cases themselves. An edit is one apply that answers with all that a plan says (per device what
+changes and whom it hurts, the native configuration of the first few) and returns when the revision is on disk. Only
+creating is counted, not the deleting between. Measured apart: the two requests of somebody who plans first, the apply
+then without that answer; and a plan that shows the native configuration of every device.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import resource
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -50,34 +52,40 @@ def subnets() -> Request:
 def measure(t: Topology, runs: int, directory: Path) -> dict[str, object]:
     store = Store.open(directory / "store.sqlite")
     controller = Controller(store, {"linux": TaggedLinux()})
-    begin = process_time()
-    controller.apply(CONTROLLER, request(*documents(t)))
-    fill = process_time() - begin
+    fill = _cpu(lambda: controller.apply(CONTROLLER, request(*documents(t))))
     controller.apply(CONTROLLER, subnets())
     change = everywhere(t)
-    cpu, wall, planned = [], [], []
+    once, wall, planned, bare = [], [], [], []
     for _ in range(runs):
-        started, begin = perf_counter(), process_time()
-        plan = controller.plan(CONTROLLER, change)
-        planned.append(process_time() - begin)
-        controller.apply(CONTROLLER, change)
-        cpu.append(process_time() - begin)
+        started = perf_counter()
+        once.append(_cpu(lambda: controller.apply(CONTROLLER, replace(change, show=True))))
         wall.append(perf_counter() - started)
         controller.apply(CONTROLLER, Request(delete=(VNET,)))
-    begin = process_time()
-    controller.plan(CONTROLLER, replace(change, native=frozenset(d.device for d in plan.devices)))
-    everything = process_time() - begin
+        planned.append(_cpu(lambda: controller.plan(CONTROLLER, change)))
+        bare.append(_cpu(lambda: controller.apply(CONTROLLER, change)))
+        controller.apply(CONTROLLER, Request(delete=(VNET,)))
+    plan = controller.plan(CONTROLLER, change)
+    every = replace(change, native=frozenset(d.device for d in plan.devices))
+    everything = _cpu(lambda: controller.plan(CONTROLLER, every))
     store.close()
     return {
         "runs": runs,
-        "cpu_median": median(cpu),
+        "cpu_median": median(once),
         "wall_median": median(wall),
         "plan_cpu_median": median(planned),
+        "apply_cpu_median": median(bare),
         "plan_all_native_cpu": everything,
         "fill_cpu": fill,
         "devices": len(plan.devices),
         "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    """CPU seconds of all threads."""
+    begin = process_time()
+    work()
+    return process_time() - begin
 
 
 if __name__ == "__main__":

@@ -45,12 +45,16 @@ class Identity(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Change(msgspec.Struct, forbid_unknown_fields=True):
-    """What to write and what to delete, all or nothing. expect: digest of the plan that was agreed to."""
+    """What to write and what to delete, all or nothing. expect: digest of the plan that was agreed to. show: have
+    the answer say what it does to each device, as a plan does. native: the devices whose native configuration that
+    shows; null for the first few."""
 
     documents: list[msgspec.Raw] = []
     delete: list[Identity] = []
     expect: str = ""
     message: str = ""
+    show: bool = False
+    native: list[str] | None = None
 
 
 class ChangeRequest(msgspec.Struct):
@@ -60,6 +64,8 @@ class ChangeRequest(msgspec.Struct):
     delete: list[Identity] = []
     expect: str = ""
     message: str = ""
+    show: bool = False
+    native: list[str] | None = None
 
 
 Device = Annotated[str, Query(description="A device.")]
@@ -112,4 +118,5 @@ def _change(body: bytes) -> document.Request:
     if faults:
         raise Refused(faults)
     delete = tuple(Ref(d.kind, d.tenant, d.name) for d in asked.delete)
-    return document.Request(tuple(written), delete, asked.message, asked.expect)
+    native = None if asked.native is None else frozenset(asked.native)
+    return document.Request(tuple(written), delete, asked.message, asked.expect, asked.show, native)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 STDIN = "standard input"
 SIGNS = {"create": "+", "update": "~", "delete": "-"}
+TO_DO = {"create": "to create", "update": "to update", "delete": "to delete"}
+DONE = {"create": "created", "update": "updated", "delete": "deleted"}
+NOTHING = "nothing to change"
 
 Files = Annotated[
     list[Path],
@@ -37,11 +40,17 @@ Output = Annotated[Format, typer.Option("-o", "--output", help="table for people
 def plan(
     ctx: typer.Context,
     files: Files,
+    native: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DEVICE", help="Show the configuration of this device; may be repeated. Without: the first few."
+        ),
+    ] = None,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 5 when the plan changes something.")] = False,
     form: Output = Format.TABLE,
 ) -> None:
     """Show what applying files would change: intent, each device's configuration, and what it hurts."""
-    planned = _send(ctx, "/v1/plan", _read_all(ctx, files), {})
+    planned = _send(ctx, "/v1/plan", _read_all(ctx, files), {"native": native or None})
     if form is Format.TABLE:
         show_plan(planned)
     else:
@@ -62,12 +71,15 @@ def apply(
     form: Output = Format.TABLE,
 ) -> None:
     """Change intent to what files say, all or nothing."""
-    applied = _send(ctx, "/v1/apply", _read_all(ctx, files), {"expect": expect, "message": message})
+    applied = _send(
+        ctx, "/v1/apply", _read_all(ctx, files), {"expect": expect, "message": message, "show": True, "native": []}
+    )
     _warn(applied)
-    changed = len(applied["resources"])
     if form is Format.TABLE:
-        text = f"revision {applied['revision']}: {changed} resources changed" if changed else "nothing to change"
-        output.note(text)
+        done = applied["resources"]
+        output.note(
+            f"revision {applied['revision']}: {_summary(applied, applied['plans'], DONE)}" if done else NOTHING
+        )
     if wait:
         await_active(session_of(ctx).client, applied["revision"], timeout)
     if form is not Format.TABLE:
@@ -178,7 +190,7 @@ def at_fields(found: Iterable[Diagnostic], documents: list[Document]) -> list[Di
     return sorted(moved, key=lambda d: (d.where.file, d.where.line, d))
 
 
-def _send(ctx: typer.Context, path: str, documents: list[Document], more: dict[str, str]) -> Any:
+def _send(ctx: typer.Context, path: str, documents: list[Document], more: dict[str, Any]) -> Any:
     try:
         return session_of(ctx).client.post(path, {"documents": as_body(documents), **more})
     except Stop as stop:
@@ -189,7 +201,7 @@ def show_plan(planned: dict[str, Any]) -> None:
     """A plan for people: what changes in intent, which numbers are given, then device by device."""
     _warn(planned)
     if not planned["resources"]:
-        output.note("nothing to change")
+        output.note(NOTHING)
         return
     for change in planned["resources"]:
         _show_resource(change)
@@ -199,10 +211,12 @@ def show_plan(planned: dict[str, Any]) -> None:
         output.write(f"# {_name(number)} {number['slot']} {held}{waits}")
     for device in planned["devices"]:
         output.write(f"\n{device['device']}: {device['disruption']}")
-        for line in device["native"]:
+        if device["native"] is None:
+            output.write(f"    (left out: plan --native {device['device']} shows it)")
+        for line in device["native"] or ():
             output.write(f"    {line}")
     output.write(f"\nplan {planned['digest']}")
-    output.note(_summary(planned))
+    output.note(_summary(planned, planned["devices"], TO_DO))
 
 
 def _show_resource(change: dict[str, Any]) -> None:
@@ -214,11 +228,13 @@ def _show_resource(change: dict[str, Any]) -> None:
             output.write(f"    {field['pointer']}: {before} -> {after}")
 
 
-def _summary(planned: dict[str, Any]) -> str:
-    counts = Counter(c["action"] for c in planned["resources"])
-    resources = ", ".join(f"{n} to {action}" for action, n in sorted(counts.items()))
-    devices = f"; {len(planned['devices'])} devices change, {planned['disruption']}" if planned["devices"] else ""
-    return resources + devices
+def _summary(change: dict[str, Any], devices: list[dict[str, Any]], words: dict[str, str]) -> str:
+    """What happens to how many resources; how many devices change, and how much that hurts."""
+    counts = Counter(c["action"] for c in change["resources"])
+    resources = ", ".join(f"{n} {words[action]}" for action, n in sorted(counts.items()))
+    hurts = Counter(d["disruption"] for d in devices)
+    worst_first = ", ".join(f"{hurts[word]} {word}" for word in ("outage", "flap", "hitless") if word in hurts)
+    return f"{resources}; {len(devices)} devices change: {worst_first}" if devices else resources
 
 
 def _name(item: dict[str, Any]) -> str:

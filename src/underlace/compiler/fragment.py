@@ -48,9 +48,11 @@ class Fragment(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """fragments: what is not empty. diagnostics: owners that disagree; their fragments are missing above."""
+    """fragments: what is not empty. broken: what is missing there because owners disagree. diagnostics: what each of
+    the resources that were asked says against the others."""
 
     fragments: dict[FragmentKey, Fragment]
+    broken: set[FragmentKey]
     diagnostics: list[Diagnostic]
 
 
@@ -92,6 +94,10 @@ class Merge:
         """Take facts; with `only`, leave out those of other fragments."""
         _collect(facts, only, self._drafts)
 
+    def keep(self, key: FragmentKey, objects: Iterable[DeviceObject]) -> None:
+        """Take what a fragment already consists of, and who said it is known elsewhere."""
+        self._drafts.setdefault(key, _Draft()).parts.extend(objects)
+
     @property
     def touched(self) -> dict[FragmentKey, frozenset[Ref]]:
         """The fragments so far, and who said something about each."""
@@ -111,7 +117,7 @@ class Merge:
                 body = encode_fragment(objects)
                 fragments[key] = Fragment(body, hash_fragment(body), frozenset(draft.touches))
         # Who said which field is not kept while all is well: it would double the cost. Ask again for what disagrees.
-        return Compiled(fragments, _disagreements(_facts_in(resources, view, broken)) if broken else [])
+        return Compiled(fragments, broken, _disagreements(_facts_in(resources, view, broken)) if broken else [])
 
 
 def merged(parts: Iterable[DeviceObject]) -> Collection[DeviceObject] | None:

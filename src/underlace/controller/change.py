@@ -136,7 +136,7 @@ def _write(run: Run, request: Request, edits: list[Edit]) -> None:
     rows.write_history(run.c, run.revision, [*new, *changed], [_stored(r) for r in gone])
     present = [*created, *updated]
     existing = [r.id for r in (*updated, *gone)]
-    rows.replace_refs(run.c, existing, {r.id: run.kind(r).refs(r) for r in present})
+    rows.replace_refs(run.c, existing, {r.id: run.refs(r) for r in present})
     rows.replace_labels(run.c, existing, {r.id: r.labels for r in present})
     for resource in gone:
         run.view.drop(resource.ref)
@@ -155,7 +155,7 @@ def _stored(r: Resource[Any]) -> Stored:
 def _check_references(run: Run, edits: list[Edit]) -> None:
     """References lead somewhere that the actor may see; nothing that is referred to goes."""
     present = [e for e in edits if e.after is not None]
-    run.view.load(x.target for e in present for x in run.kind(e.after).refs(e.after))  # type: ignore[arg-type]
+    run.view.load(x.target for e in present for x in run.refs(e.after))  # type: ignore[arg-type]
     for edit in present:
         assert edit.after is not None
         found = _dangling(run, edit.after, _hidden(run, edit))
@@ -173,9 +173,7 @@ def _check_references(run: Run, edits: list[Edit]) -> None:
 
 def _dangling(run: Run, r: Resource[Any], hidden: list[Reference]) -> list[Diagnostic]:
     """What leads nowhere, or where the actor may not look; never to a document of this change with other faults."""
-    nowhere = [
-        x for x in run.kind(r).refs(r) if not x.soft and x.target not in run.unread and run.view.get(x.target) is None
-    ]
+    nowhere = [x for x in run.refs(r) if not x.soft and x.target not in run.unread and run.view.get(x.target) is None]
     return [dangling(r, x) for x in [*nowhere, *hidden]]
 
 
@@ -186,7 +184,7 @@ def _hidden(run: Run, edit: Edit) -> list[Reference]:
         return []
     kind = run.kind(edit.after)
     kept = {r.target for r in kind.refs(edit.before)} if edit.before is not None else set()
-    made = unreadable_references(run.actor, kind.refs(edit.after), run.engine.kinds.__getitem__, run.view.get)
+    made = unreadable_references(run.actor, run.refs(edit.after), run.engine.kinds.__getitem__, run.view.get)
     return [r for r in made if r.target not in kept]
 
 

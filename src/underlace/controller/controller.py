@@ -98,9 +98,10 @@ class Controller:
             nonlocal changed
             change.carry_out(run, request)
             planning.expect(run, request.expect)
+            done = planning.applied(run, request.show, request.native)
             change.finish(run, request)
             changed = run.devices
-            return planning.applied(run)
+            return done
 
         done = self._run(actor, request, attempt, keep=True)
         if done.digest:

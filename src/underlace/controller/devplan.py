@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from underlace.controller.run import Run
+from underlace.controller.run import Run, decoded
 from underlace.diff.change import changes
 from underlace.drivers.protocol import Driver
 from underlace.model.change import Change, Disruption
-from underlace.model.device import DEFAULT_VRF, DeviceObject, Key, decode_fragment
+from underlace.model.device import DEFAULT_VRF, DeviceObject, Key, Model
 from underlace.model.fact import BASE, FragmentKey, port_scope, vrf_scope
 from underlace.model.ids import fabric
 from underlace.store import devices, fragments
@@ -70,18 +70,14 @@ def device_plans(run: Run, native: Collection[str] | None) -> tuple[DevicePlan, 
     return tuple(_device_plan(run, device, *sides[device], context.get(device)) for device in sorted(sides))
 
 
-def _objects(keys: Iterable[FragmentKey], hashes: Hashes, bodies: Mapping[str, str]) -> dict[Key, DeviceObject]:
-    found: dict[Key, DeviceObject] = {}
-    for key in keys:
-        name = hashes[key]
-        if name is not None and name in bodies:
-            found |= {item.key: item for item in decode_fragment(bodies[name].encode())}
-    return found
+def _objects(keys: Iterable[FragmentKey], hashes: Hashes, bodies: Mapping[str, str]) -> Model:
+    found = [decoded(bodies[name]) for key in keys if (name := hashes[key]) is not None and name in bodies]
+    return found[0] if len(found) == 1 else {key: item for one in found for key, item in one.items()}
 
 
 def _context(
     run: Run,
-    sides: Mapping[str, tuple[Mapping[Key, DeviceObject], Mapping[Key, DeviceObject]]],
+    sides: Mapping[str, tuple[Model, Model]],
     changed: set[FragmentKey],
 ) -> dict[str, list[DeviceObject]]:
     """The unchanged objects that the changed ones stand on: the device's own, and what they refer to."""
@@ -94,10 +90,8 @@ def _context(
                 wanted |= {FragmentKey(device, s) for ref in item.refs - side.keys() if (s := _scope(ref))}
     hashes = fragments.hashes(run.c, wanted - changed)
     bodies = fragments.bodies(run.c, hashes.values())
-    # Ports of many devices look alike: each body is read once.
-    objects = {name: decode_fragment(body.encode()) for name, body in bodies.items()}
     for key, name in hashes.items():
-        found[key.device].extend(objects.get(name, ()))
+        found[key.device].extend(decoded(bodies[name]).values() if name in bodies else ())
     return found
 
 
@@ -117,8 +111,8 @@ def _scope(key: Key) -> str:
 def _device_plan(
     run: Run,
     device: str,
-    before: Mapping[Key, DeviceObject],
-    after: Mapping[Key, DeviceObject],
+    before: Model,
+    after: Model,
     context: list[DeviceObject] | None,
 ) -> DevicePlan:
     switch = run.view.get(fabric("switch", device))
@@ -139,8 +133,8 @@ def _object_change(change: Change[DeviceObject], hurt: Disruption) -> ObjectChan
 
 def native_diff(
     driver: Driver,
-    before: Mapping[Key, DeviceObject],
-    after: Mapping[Key, DeviceObject],
+    before: Model,
+    after: Model,
     context: Iterable[DeviceObject],
 ) -> tuple[str, ...]:
     """Lines that go and come, with three lines around."""

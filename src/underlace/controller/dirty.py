@@ -84,7 +84,7 @@ def _derive(run: Run, fresh: Fresh) -> Fresh:
 
 
 def _targets(run: Run, r: Resource[Any]) -> Iterable[Ref]:
-    return (reference.target for reference in run.kind(r).refs(r))
+    return (reference.target for reference in run.refs(r))
 
 
 def _derived(run: Run, r: Resource[Any]) -> tuple[Derived, tuple[Claim, ...]]:

@@ -36,8 +36,9 @@ class Request:
     """A change of intent: what to write and what to delete, at once or not at all.
 
     expect: digest of the plan that was agreed to; the change is refused when it would now do something else.
-    native: devices whose native configuration a plan shows; without it the first few: to render a device costs more
-    than all the rest of its plan, and nobody reads two hundred.
+    show: have the answer say what the change does to each device, as a plan always does.
+    native: devices whose native configuration is shown with that; without it the first few: to render a device costs
+    more than all the rest of its plan, and nobody reads two hundred.
     recompile: compile everything anew. That changes something only where this release compiles otherwise than the one
     that wrote the store: it is how an upgrade reaches devices (law 10).
     """
@@ -46,6 +47,7 @@ class Request:
     delete: tuple[Ref, ...] = ()
     message: str = ""
     expect: str = ""
+    show: bool = False
     native: frozenset[str] | None = None
     recompile: bool = False
 

@@ -61,13 +61,16 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """What a change did. revision: the one it made, or the last one when nothing differed."""
+    """What a change did. revision: the one it made, or the last one when nothing differed. devices: their names;
+    plans: what it does to each, and disruption: the worst of that, if the request asked to be shown."""
 
     digest: str
     revision: int
     resources: tuple[ResourceChange, ...]
     numbers: tuple[NumberChange, ...]
     devices: tuple[str, ...]
+    plans: tuple[DevicePlan, ...]
+    disruption: str
     warnings: tuple[Diagnostic, ...]
 
 
@@ -76,25 +79,44 @@ _canonical = msgspec.json.Encoder(order="deterministic")
 
 def plan(run: Run, native: Collection[str] | None = None) -> Plan:
     """The plan of a run that is about to be undone."""
-    resources, numbers = resource_changes(run), number_changes(run)
-    devices = device_plans(run, native) if run.actor.sees_all else ()
-    worst = max((d.worst for d in devices), default=None)
+    devices = _devices(run, native)
     return Plan(
         digest(run),
         run.counters.revision,
-        resources,
-        _visible(run, numbers),
+        resource_changes(run),
+        _visible(run, number_changes(run)),
         devices,
-        "" if worst is None else str(worst),
-        tuple(sorted(set(run.found))),
+        _worst(devices),
+        _warnings(run),
     )
 
 
-def applied(run: Run) -> Applied:
-    devices = tuple(sorted(run.devices)) if run.actor.sees_all else ()
-    revision = run.revision if run.effective else run.counters.revision
-    numbers = _visible(run, number_changes(run))
-    return Applied(digest(run), revision, resource_changes(run), numbers, devices, tuple(sorted(set(run.found))))
+def applied(run: Run, show: bool = False, native: Collection[str] | None = None) -> Applied:
+    """What a run did that is about to be kept; with `show`, as its plan would have said it."""
+    plans = _devices(run, native) if show else ()
+    return Applied(
+        digest(run),
+        run.revision if run.effective else run.counters.revision,
+        resource_changes(run),
+        _visible(run, number_changes(run)),
+        tuple(sorted(run.devices)) if run.actor.sees_all else (),
+        plans,
+        _worst(plans),
+        _warnings(run),
+    )
+
+
+def _devices(run: Run, native: Collection[str] | None) -> tuple[DevicePlan, ...]:
+    return device_plans(run, native) if run.actor.sees_all else ()
+
+
+def _worst(devices: tuple[DevicePlan, ...]) -> str:
+    worst = max((d.worst for d in devices), default=None)
+    return "" if worst is None else str(worst)
+
+
+def _warnings(run: Run) -> tuple[Diagnostic, ...]:
+    return tuple(sorted(set(run.found)))
 
 
 def digest(run: Run) -> str:

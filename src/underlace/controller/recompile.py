@@ -2,17 +2,18 @@
 
 dirty resources ──compile──► facts ──► fragments they touch now ┐
                              fragments they touched before ─────┴─► dirty fragments
-other members of these (touch rows) ──compile, for these devices──► facts
+nobody dirty was in there before ──► what is stored, whole: a merge knows no order
+else other members (touch rows) ──compile, for these devices──► facts
 ──► merge, encode, hash ──► compare with what is stored ──► write what differs
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from underlace.compiler import Compiled, Fragment, Merge, check_budget, check_capabilities, compile_facts
-from underlace.controller.run import Devices, Run
+from underlace.controller.run import Devices, Run, decoded
 from underlace.model.capability import Capabilities
 from underlace.model.device import DeviceObject, Key
 from underlace.model.diagnostic import Diagnostic, Where
@@ -31,17 +32,44 @@ def recompile(run: Run) -> None:
     known = [i for i in (*run.dirty, *run.deleted) if run.compiled or not run.is_new(i)]
     run.compiled = True
     old = _restricted(run, fragments.touches(run.c, known))
+    result = _compile(run, old, grow=True)
+    if result.compiled.broken:
+        # What is stored does not say who asked for it: compile everybody, so that all owners are told.
+        result = _compile(run, old, grow=False)
+    run.found += result.compiled.diagnostics
+    fragments.write_touches(run.c, old - result.touches, result.touches - old)
+    _write(run, result.before, result.compiled)
+
+
+class _Result(NamedTuple):
+    """touches: of the dirty resources. before: hashes of the dirty fragments, None where there was none."""
+
+    compiled: Compiled
+    touches: set[Touch]
+    before: dict[FragmentKey, str | None]
+
+
+def _compile(run: Run, old: set[Touch], *, grow: bool) -> _Result:
+    """The dirty fragments. grow: to those that only get more, add to what is stored."""
     merge = Merge()
     for some, resources in _by_devices(run).items():
         merge.add(compile_facts(resources, run.view, some))
     now = {r.ref: r.id for r in run.live.values()}
     new: set[Touch] = {(key, now[ref]) for key, refs in merge.touched.items() for ref in refs}
-    keys = {key for key, _ in old | new}
-    members = _add_members(run, merge, keys)
-    compiled = merge.finish([*run.live.values(), *members], run.view)
-    run.found += compiled.diagnostics
-    fragments.write_touches(run.c, old - new, new - old)
-    _write(run, keys, compiled)
+    changed = {key for key, _ in old}
+    added = {key for key, _ in new} - changed if grow else set()
+    before = dict.fromkeys(key for key, _ in old | new) | fragments.hashes(run.c, {key for key, _ in old | new})
+    _add_stored(run, merge, {key: name for key in added if (name := before[key]) is not None})
+    members = _add_members(run, merge, before.keys() - added)
+    return _Result(merge.finish([*run.live.values(), *members], run.view), new, before)
+
+
+def _add_stored(run: Run, merge: Merge, hashes: Mapping[FragmentKey, str]) -> None:
+    """Add what these fragments consist of."""
+    known = run.bodies | fragments.bodies(run.c, {name for name in hashes.values() if name not in run.bodies})
+    for key, name in hashes.items():
+        merge.keep(key, decoded(known[name]).values())
+    run.bodies |= known
 
 
 def _restricted(run: Run, touches: set[Touch]) -> set[Touch]:
@@ -68,7 +96,7 @@ def _add_members(run: Run, merge: Merge, keys: Collection[FragmentKey]) -> list[
         return []
     unknown = [i for i in wanted if i not in run.live]
     resources = {r.id: r for r in map(run.view.parse, rows.by_id(run.c, unknown))} | run.live
-    run.view.load(x.target for i in unknown for x in run.kind(resources[i]).refs(resources[i]) if not x.soft)
+    run.view.load(x.target for i in unknown for x in run.refs(resources[i]) if not x.soft)
     by_devices: dict[frozenset[str], list[int]] = {}
     for i, touched in wanted.items():
         by_devices.setdefault(frozenset(key.device for key in touched), []).append(i)
@@ -87,13 +115,9 @@ def _covers(some: Devices, device: str) -> bool:
     return some is None or device in some
 
 
-def _write(run: Run, keys: Collection[FragmentKey], compiled: Compiled) -> None:
-    before = fragments.hashes(run.c, keys)
-    changed: dict[FragmentKey, Fragment] = {}
-    for key, fragment in compiled.fragments.items():
-        if before.get(key) != fragment.hash:
-            changed[key] = fragment
-    gone = [key for key in before if key not in compiled.fragments]
+def _write(run: Run, before: Mapping[FragmentKey, str | None], compiled: Compiled) -> None:
+    changed = {key: fragment for key, fragment in compiled.fragments.items() if before[key] != fragment.hash}
+    gone = [key for key, name in before.items() if name is not None and key not in compiled.fragments]
     if not changed and not gone:
         return
     new = {key: (f.hash, f.body.decode()) for key, f in changed.items()}
@@ -106,13 +130,15 @@ def _write(run: Run, keys: Collection[FragmentKey], compiled: Compiled) -> None:
     _check_devices(run, changed, before)
 
 
-def _check_devices(run: Run, changed: Mapping[FragmentKey, Fragment], before: Mapping[FragmentKey, str]) -> None:
+def _check_devices(
+    run: Run, changed: Mapping[FragmentKey, Fragment], before: Mapping[FragmentKey, str | None]
+) -> None:
     by_device: dict[str, list[tuple[FragmentKey, Fragment]]] = {}
     for key, fragment in changed.items():
         by_device.setdefault(key.device, []).append((key, fragment))
     switches = {name: fabric("switch", name) for name in by_device}
     run.view.load(switches.values())
-    placed = {key.device for key in changed if key.scope.startswith(VRF) and key not in before}
+    placed = {key.device for key in changed if key.scope.startswith(VRF) and before[key] is None}
     vrfs = fragments.vrf_counts(run.c, placed) if placed else {}
     known: dict[tuple[str, str], Capabilities] = {}
     for device, found in sorted(by_device.items()):
@@ -123,7 +149,7 @@ def _check_devices(run: Run, changed: Mapping[FragmentKey, Fragment], before: Ma
             run.found += check_budget(device, vrfs[device], capabilities)
         owners = _Owners(run, device)
         for _, fragment in found:
-            run.found += check_capabilities(device, fragment.objects, capabilities, owners)
+            run.found += check_capabilities(device, decoded(run.bodies[fragment.hash]).values(), capabilities, owners)
 
 
 class _Owners:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection
@@ -12,10 +13,11 @@ from sqlalchemy import Connection
 from underlace.access import Actor
 from underlace.drivers.protocol import Driver
 from underlace.kinds.base import AnyKind
+from underlace.model.device import Model, decode_fragment
 from underlace.model.diagnostic import Diagnostic, Refused, errors
 from underlace.model.fact import FragmentKey
 from underlace.model.ids import Ref
-from underlace.model.resource import Resource
+from underlace.model.resource import Reference, Resource
 from underlace.store import ledger
 from underlace.store.ledger import Counters
 from underlace.store.numbers import Held
@@ -25,6 +27,13 @@ from underlace.store.view import StoreView
 
 Devices = frozenset[str] | None
 """Some devices, or all."""
+
+
+@lru_cache(maxsize=1024)
+def decoded(body: str) -> Model:
+    """The objects of a fragment. Remembered, since a change merges into it, checks it and shows it; not to be written
+    to."""
+    return {item.key: item for item in decode_fragment(body.encode())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,7 @@ class Run:
     """Whether touch rows of this change's resources may have been written."""
     bodies: dict[str, str] = field(default_factory=dict)
     """Bodies of the new fragments by hash."""
+    _refs: dict[int, tuple[Resource[Any], tuple[Reference, ...]]] = field(default_factory=dict)
 
     @classmethod
     def start(cls, engine: Engine, connection: Connection, actor: Actor) -> Run:
@@ -150,6 +160,13 @@ class Run:
 
     def kind(self, resource: Resource[Any]) -> AnyKind:
         return self.engine.kinds[resource.ref.kind]
+
+    def refs(self, resource: Resource[Any]) -> tuple[Reference, ...]:
+        """What the resource refers to; a change asks that several times, and a V-Net may have hundreds of ports."""
+        known = self._refs.get(resource.id)
+        if known is None or known[0] is not resource:
+            known = self._refs[resource.id] = (resource, tuple(self.kind(resource).refs(resource)))
+        return known[1]
 
     def mark_dirty(self, resource: Resource[Any], devices: Devices = None) -> bool:
         """Have a resource compiled again; True when that is news."""

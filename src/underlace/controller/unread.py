@@ -51,6 +51,6 @@ def _fields(run: Run) -> set[tuple[str, str]]:
     return {
         (str(r.ref), reference.pointer)
         for r in run.live.values()
-        for reference in run.kind(r).refs(r)
+        for reference in run.refs(r)
         if reference.target in run.unread
     }

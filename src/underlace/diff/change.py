@@ -12,11 +12,9 @@ T = TypeVar("T", bound=Keyed)
 
 def changes(actual: Mapping[Key, T], desired: Mapping[Key, T]) -> list[Change[T]]:
     """What differs, sorted by key. Empty when the states are equal."""
-    found: list[Change[T]] = []
-    for key in sorted(actual.keys() | desired.keys()):
-        before, after = actual.get(key), desired.get(key)
-        if before == after:
-            continue
-        verb = Verb.CREATE if before is None else Verb.DELETE if after is None else Verb.UPDATE
-        found.append(Change(verb, key, before, after))
-    return found
+    found = [Change(Verb.DELETE, key, before, None) for key, before in actual.items() if key not in desired]
+    for key, after in desired.items():
+        if (before := actual.get(key)) != after:
+            found.append(Change(Verb.CREATE if before is None else Verb.UPDATE, key, before, after))
+    # Few differ as a rule: they are sorted, not what is compared.
+    return sorted(found, key=lambda change: change.key)

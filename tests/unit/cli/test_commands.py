@@ -46,7 +46,7 @@ def test_plan_shows_intent_numbers_and_devices_and_changes_nothing(shell: Shell,
     assert lines[:3] == ["+ vnet/acme/new", "~ vnet/acme/red-web", "    /spec/mtu: null -> 1500"]
     assert any(line.startswith("# vnet/acme/new vni ") for line in lines)
     assert [line.partition(":")[0] for line in lines if line.startswith("leaf")] == ["leaf1", "leaf2"]
-    assert "1 to create, 1 to update; 2 devices change" in planned.err
+    assert planned.err == "1 to create, 1 to update; 2 devices change: 1 outage, 1 flap\n"
     assert shell("plan", "-f", str(file), "--exit-code").code == 5
     assert shell("plan", "-f", str(QUICKSTART), "--exit-code").code == 0
     digest = shell("plan", "-f", str(file), "-o", "json").json["digest"]  # type: ignore[index]
@@ -261,3 +261,18 @@ def test_what_cannot_be_done_is_said_on_stderr_with_its_code(
     done = shell(*arguments)
     assert (done.code, done.out) == (code, "")
     assert said in done.err
+
+
+def test_a_wide_plan_names_the_devices_whose_configuration_it_leaves_out(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "wide.yaml"
+    ports = ", ".join(f"{{port: swp13@leaf{i}}}" for i in (1, 2, 3))
+    file.write_text(f"{{kind: vnet, tenant: acme, name: wide, spec: {{vpc: red, ports: [{ports}]}}}}\n")
+    assert "left out" not in shell("plan", "-f", str(file)).out
+    one = shell("plan", "-f", str(file), "--native", "leaf2")
+    assert one.code == 0, one.err
+    assert [line.strip() for line in one.out.splitlines() if "left out" in line] == [
+        f"(left out: plan --native leaf{i} shows it)" for i in (1, 3)
+    ]
+    done = shell("apply", "-f", str(file))
+    assert done.err.partition(": ")[2] == "1 created; 3 devices change: 3 outage\n"
+    assert shell("delete", "vnet", "acme/wide").code == 0

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,14 @@ from support.controlled import ADMIN, PlainDriver, Rig, doc, quickstart, rig
 from underlace.access import Actor, Role, device_actor
 from underlace.controller.controller import Controller
 from underlace.controller.document import Document, Request
+from underlace.kinds.base import Devices
+from underlace.kinds.vnet import Vnet
 from underlace.model.capability import Capabilities
+from underlace.model.device import Vrf
 from underlace.model.diagnostic import Refused
+from underlace.model.fact import Fact
 from underlace.model.ids import Ref
+from underlace.model.resource import Resource, View
 from underlace.store.store import Store
 
 ROOT = Path(__file__).parents[3]
@@ -75,6 +81,23 @@ def test_all_that_is_wrong_between_resources_is_said_at_once(fabric: Rig) -> Non
         ("number-in-use", "vnet/acme/two/spec/vni"),
         ("still-referred-to", "vpc/bolt/blue"),
     ]
+
+
+def test_a_newcomer_that_contradicts_what_is_stored_is_told_with_all_others(
+    fabric: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of a fragment is taken as it is stored, which does not say whose it is."""
+    normal = Vnet.compile
+
+    def odd(self: Vnet, r: Resource[Any], view: View, devices: Devices = None) -> Iterator[Fact]:
+        for fact in normal(self, r, view, devices):
+            contradicts = r.ref.name == "odd" and isinstance(fact.object, Vrf)
+            yield fact._replace(object=Vrf(fact.object.name, l3vni=9)) if contradicts else fact  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(Vnet, "compile", odd)
+    found = codes(fabric, doc("vnet", "odd", "bolt", vpc="blue", ports=[{"port": "swp14@leaf1"}]))
+    assert {code for code, _ in found} == {"merge-conflict"}
+    assert {"vnet/bolt/odd", "vnet/bolt/blue-web"} <= {owner for _, owner in found}
 
 
 def test_findings_name_file_and_line(fabric: Rig) -> None:

@@ -84,6 +84,8 @@ def test_a_wide_plan_renders_a_few_devices_and_those_asked_for(fabric: Rig, monk
     assert [d.native is not None for d in some.devices] == [False, True, False]
     assert some.digest == plan.digest
     assert [d.changes for d in some.devices] == [d.changes for d in plan.devices]
+    done = fabric.controller.apply(ADMIN, Request((change,), expect=plan.digest, show=True))
+    assert (done.plans, done.disruption) == (plan.devices, plan.disruption), "in one go, what the plan said"
 
 
 def test_field_changes_go_down_to_the_field() -> None:

@@ -24,18 +24,13 @@ _NEIGHBOR = re.compile(r"neighbor (\S+) (.*)")
 _PEER = re.compile(r"(?:interface )?remote-as .*|interface .*")
 
 _STEMS = (
-    (re.compile(r"(neighbor \S+) (?:(?:interface )?remote-as|interface) .*"), r"\1"),
-    (
-        re.compile(
-            r"(neighbor \S+ (?:timers connect|advertisement-interval|local-as|bfd profile|maximum-prefix)) .*"
-        ),
-        r"\1",
-    ),
-    (re.compile(r"(neighbor \S+ (?:prefix-list|route-map)) \S+ (in|out)"), r"\1 \2"),
-    (re.compile(r"(bgp router-id|maximum-paths|transmit-interval|receive-interval|detect-multiplier) .*"), r"\1"),
-    (re.compile(r"((?:ip|ipv6) prefix-list \S+ seq \d+) .*"), r"\1"),
+    re.compile(r"(neighbor \S+) (?:(?:interface )?remote-as|interface) .*"),
+    re.compile(r"(neighbor \S+ (?:timers connect|advertisement-interval|local-as|bfd profile|maximum-prefix)) .*"),
+    re.compile(r"(neighbor \S+ (?:prefix-list|route-map)) \S+ (in|out)"),
+    re.compile(r"(bgp router-id|maximum-paths|transmit-interval|receive-interval|detect-multiplier) .*"),
+    re.compile(r"((?:ip|ipv6) prefix-list \S+ seq \d+) .*"),
 )
-"""Lines of which only one may stand: the value is left out of the key. Any other line is its own key."""
+"""Lines of which only one may stand: what is outside the groups is left out of the key. Any other line is its own."""
 
 BFD_DEFAULTS = {"transmit-interval": 300, "receive-interval": 300, "detect-multiplier": 3}
 """FRR does not print these; to take such a line back is to write the default."""
@@ -43,9 +38,9 @@ BFD_DEFAULTS = {"transmit-interval": 300, "receive-interval": 300, "detect-multi
 
 def stem(line: str) -> str:
     """What a line is about, without its value where only one value may stand."""
-    for pattern, kept in _STEMS:
+    for pattern in _STEMS:
         if match := pattern.fullmatch(line):
-            return match.expand(kept)
+            return " ".join(match.groups())
     return line
 
 
