@@ -38,8 +38,8 @@ def mebibytes(pid: int, file: str, *names: str) -> float:
     return sum(int(line.split()[1]) for line in lines if line.partition(":")[0] in names) / 1024
 
 
-def last_seen(fabric: Fabric) -> Any:
-    return fabric.api.get(f"/v1/devices/{DEVICE}")["last_seen"]
+def last_report(fabric: Fabric) -> Any:
+    return fabric.api.get(f"/v1/devices/{DEVICE}")["last_report"]
 
 
 def by_exec(fabric: Fabric) -> tuple[float, float, float]:
@@ -47,7 +47,7 @@ def by_exec(fabric: Fabric) -> tuple[float, float, float]:
     if fabric.agent(DEVICE):
         fabric.stop_agents([DEVICE])
         wait_for("the agent to end", lambda: not fabric.agent(DEVICE))
-    before = last_seen(fabric)
+    before = last_report(fabric)
     config = agents.config_path(fabric.state.directory, DEVICE)
     command = fabric.node(DEVICE).command([sys.executable, "-m", "underlace.agent", str(config)])
     with subprocess.Popen(
@@ -57,7 +57,7 @@ def by_exec(fabric: Fabric) -> tuple[float, float, float]:
         stderr=subprocess.DEVNULL,
     ) as process:
         try:
-            wait_for("the agent's first report", lambda: last_seen(fabric) != before, LIMIT)
+            wait_for("the agent's first report", lambda: last_report(fabric) != before, LIMIT)
             return (
                 own_cpu_seconds(process.pid),
                 cpu_seconds(process.pid),

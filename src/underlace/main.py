@@ -118,7 +118,9 @@ def _serve(
     names = {*settings.server_names, *sockets.names((*api, *agents))}
     authority.renew_server(names)
     identity = Identity(IdentityStore(store), authority, timedelta(hours=settings.enrolment_hours))
-    controller = Controller(store, drivers(), simulated=settings.simulated)
+    controller = Controller(
+        store, drivers(), simulated=settings.simulated, silent_after=float(settings.silent_seconds)
+    )
     first = identity.first_token()
     url = f"https://{sockets.reachable(api[0])}"
     trust = authority.ca_pem + (settings.certificate_ca.read_text() if settings.certificate_ca else "")

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from underlace.model.diagnostic import Diagnostic, Refused, Where
+from underlace.model.wire import SILENT_AFTER, WAIT_MAX
 
 PREFIX = "UNDERLACE_"
 SYSTEM_FILE = Path("/etc/underlace/underlace.toml")
@@ -78,6 +79,13 @@ class Settings(BaseModel):
     )
     device_certificate_days: int = Field(default=90, ge=1, le=825, description="Lifetime of a device's certificate.")
     enrolment_hours: int = Field(default=24, ge=1, le=720, description="How long an enrolment token may be used.")
+    silent_seconds: int = Field(
+        default=int(SILENT_AFTER),
+        ge=10,
+        le=86_400,
+        description="A device whose agent was not heard for longer is shown as silent, and the fabric is not Active. "
+        f"An agent that lives is heard at least every {WAIT_MAX:.0f} seconds.",
+    )
     simulated: bool = Field(
         default=False,
         description="Every answer says that the devices are those of a lab. A store is of one sort for good.",

@@ -310,10 +310,10 @@ def test_agents_stay_connected_whatever_the_fabric_routes(fabric: Fabric) -> Non
         apply(fabric, *documents)
         # New agents: what reports has connected with all these routes in place.
         fabric.stop_agents(fabric.lab.switches)
-        before = last_seen(fabric)
+        before = last_report(fabric)
         assert set(before) >= set(fabric.lab.switches)
         fabric.start_agents(fabric.lab.switches)
-        poll("every agent to report", lambda: all(last_seen(fabric)[d] > at for d, at in before.items()), 90)
+        poll("every agent to report", lambda: all(last_report(fabric)[d] > at for d, at in before.items()), 90)
         assert all(map(learnt, ("leaf1", "leaf2")))
     finally:
         frr.vtysh(fabric.node("isp1"), *upstream, *(f"no network {p}" for p in prefixes))
@@ -322,8 +322,8 @@ def test_agents_stay_connected_whatever_the_fabric_routes(fabric: Fabric) -> Non
     settled(fabric)
 
 
-def last_seen(fabric: Fabric) -> dict[str, str]:
-    return {d["name"]: d["last_seen"] or "" for d in fabric.api.get("/v1/devices")["items"]}
+def last_report(fabric: Fabric) -> dict[str, str]:
+    return {d["name"]: d["last_report"] or "" for d in fabric.api.get("/v1/devices")["items"]}
 
 
 def who(fabric: Fabric, source: str, address: str) -> str:

@@ -191,14 +191,14 @@ def test_with_every_fabric_link_down_the_agent_still_reports(fabric: Fabric) -> 
 
     def heard() -> bool:
         told = fabric.api.get("/v1/devices/leaf3")
-        return bool(told["last_seen"] > before and told["state"] == "in-sync")
+        return bool(told["last_report"] > before and told["state"] == "in-sync")
 
     with paused(fabric, *{end.node for end in ends}):
         for end in ends:
             fabric.node(end.node).ip([f"link set {end.port} down"])
         poll("leaf3 to be cut off", cut_off)
         # Not before: a report that was sent while a link was up says nothing.
-        before = fabric.api.get("/v1/devices/leaf3")["last_seen"]
+        before = fabric.api.get("/v1/devices/leaf3")["last_report"]
         try:
             fabric.api.apply([{**order, "spec": {"enabled": False}}], [])
             poll("leaf3 to report that it holds what was ordered", heard)

@@ -13,7 +13,7 @@ import pytest
 from underlace.model import device as objects
 from underlace.model.wire import Report
 from underlace.store import identity
-from underlace.store.schema import audit, device, metadata
+from underlace.store.schema import audit, contact, device, metadata
 
 LIVE = re.compile(
     r"state|status|up|down|oper|session|peer|rate|bytes|packets|counter|errors|drops|flaps|uptime|mac|neighbou?r|"
@@ -37,6 +37,7 @@ def test_no_column_of_the_store_is_for_live_state() -> None:
 
 def test_of_devices_only_delivery_is_kept() -> None:
     assert {c.name for c in device.columns} == DELIVERY | AGENT
+    assert {c.name for c in contact.columns} == {"device", "at"}
     assert {f for f in Report.__struct_fields__ if live(f)} == set()
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from support.controlled import ADMIN, Rig, doc, quickstart, report, rig
+from support.controlled import ADMIN, NOW, Rig, doc, quickstart, report, rig
 from underlace.access import device_actor
 from underlace.controller.resources import Waiting
 from underlace.model.ids import Ref
-from underlace.model.wire import Outcome
+from underlace.model.wire import SILENT_AFTER, Outcome
 
 RED_WEB = Ref("vnet", "acme", "red-web")
 
@@ -92,6 +93,28 @@ def test_what_was_held_and_is_lost_is_not_green(fabric: Rig) -> None:
     fabric.say("leaf1", Outcome.FAILED)
     assert waiting(fabric) == [("leaf1", "failed")]
     assert fabric.controller.device(ADMIN, "leaf1").state == "failed"
+
+
+def test_silent_devices_are_not_green(tmp_path: Path) -> None:
+    """What they confirmed stays Active; whether they still hold it nobody knows."""
+    now = [NOW]
+    fabric = rig(tmp_path, clock=lambda: now[0])
+    done = fabric.put(*quickstart())
+    fabric.hold_all()
+    assert fabric.controller.status(ADMIN).state == "Active"
+    now[0] += timedelta(seconds=SILENT_AFTER + 1)
+    with fabric.controller.contact(device_actor("leaf1")):
+        status = fabric.controller.status(ADMIN)
+    assert (status.state, status.in_sync, status.silent, status.total) == ("Silent", 1, 4, 5)
+    assert {d.name: d.state for d in status.devices} == dict.fromkeys(
+        ("leaf2", "leaf3", "spine1", "spine2"), "silent"
+    )
+    assert waiting(fabric) == [], "they said that they hold it"
+    assert fabric.controller.status(ADMIN, done.revision).state == "Active"
+    fabric.put(doc("vnet", "red-web", "acme", vpc="red", ports=[{"port": "swp5@leaf2"}]))
+    assert waiting(fabric) == [("leaf2", "silent")]
+    assert fabric.controller.status(ADMIN).state == "Provisioning"
+    fabric.close()
 
 
 def test_fabric_resources_wait_too(fabric: Rig) -> None:

@@ -3,7 +3,7 @@ that say what they are told to say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -143,9 +143,9 @@ class Rig:
         self.controller.close()
 
 
-def rig(path: Path, driver: PlainDriver | None = None) -> Rig:
+def rig(path: Path, driver: PlainDriver | None = None, clock: Callable[[], datetime] = lambda: NOW) -> Rig:
     store = Store.open(path / "store.sqlite")
-    return Rig(path, Controller(store, {"linux": driver or PlainDriver()}, clock=lambda: NOW), store)
+    return Rig(path, Controller(store, {"linux": driver or PlainDriver()}, clock=clock), store)
 
 
 def closing_rig(path: Path) -> closing[Rig]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -21,6 +23,7 @@ from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.wire import (
     HEADER,
     PROTOCOL,
+    WAIT_MAX,
     Credentials,
     DesiredRequest,
     EnrolRequest,
@@ -30,8 +33,7 @@ from underlace.model.wire import (
     Report,
 )
 
-WAIT_MAX = 60.0
-"""Seconds that a request may wait for a change, whatever it asks for: middleboxes forget idle connections."""
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def routes(controller: Controller, identity: Identity, waiters: Waiters, limit: FailureLimit) -> APIRouter:
@@ -45,25 +47,36 @@ def routes(controller: Controller, identity: Identity, waiters: Waiters, limit: 
             return _not_enrolled(request, limit)
         return answer(Credentials(pem, identity.ca_pem))
 
+    def in_contact(endpoint: Endpoint) -> Endpoint:
+        """The device is heard when it asks, and present until it has its answer."""
+
+        @wraps(endpoint)
+        async def answered(request: Request) -> Response:
+            _check_version(request)
+            with controller.contact(actor_of(request)):
+                return await endpoint(request)
+
+        return answered
+
+    @in_contact
     async def renew(request: Request) -> Response:
-        _check_version(request)
         asked = decode(await request.body(), RenewRequest)
         pem = await run(identity.renew, actor_of(request), asked.csr)
         return answer(Credentials(pem, identity.ca_pem))
 
+    @in_contact
     async def desired(request: Request) -> Response:
-        _check_version(request)
         asked = decode(await request.body(), DesiredRequest)
         manifest = await _await_change(controller, waiters, actor_of(request), asked)
         return nothing() if manifest is None else answer(manifest)
 
+    @in_contact
     async def fragments(request: Request) -> Response:
-        _check_version(request)
         asked = decode(await request.body(), FragmentRequest)
         return answer(await run(controller.fragments, actor_of(request), asked.hashes))
 
+    @in_contact
     async def report(request: Request) -> Response:
-        _check_version(request)
         told = decode(await request.body(), Report)
         return answer(await run(controller.report, actor_of(request), told))
 

@@ -9,23 +9,42 @@ from typing import Annotated, Any
 import typer
 
 from underlace.cli import output
+from underlace.cli.failure import Exit
 from underlace.cli.output import Format
 from underlace.cli.resources import waiting
 from underlace.cli.session import session_of
+from underlace.cli.wait import ACTIVE
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 
 Output = Annotated[Format, typer.Option("-o", "--output", help="table for people, json or yaml for programs.")]
 
 
-def status(ctx: typer.Context, form: Output = Format.TABLE) -> None:
-    """Show whether the fabric is what intent says, and what it waits for."""
+def status(
+    ctx: typer.Context,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit 6 when something waits for a device, or a device is silent.")
+    ] = False,
+    form: Output = Format.TABLE,
+) -> None:
+    """Show whether the fabric is what intent says by the word of devices that are heard, and what it waits for.
+
+    Provisioning: something waits for a device. Silent: nothing waits, but the agent of a device is not heard any
+    more, so nobody knows what it holds now. Else it is Active.
+    """
     found = session_of(ctx).client.get("/v1/status")
-    if form is not Format.TABLE:
+    if form is Format.TABLE:
+        show_status(found)
+    else:
         output.emit(found, form)
-        return
+    if exit_code and found["state"] != ACTIVE:
+        raise typer.Exit(Exit.UNSETTLED)
+
+
+def show_status(found: dict[str, Any]) -> None:
     simulated = " (simulated)" if found["simulated"] else ""
     devices = f", {found['in_sync']} of {found['total']} devices in sync" if found["total"] else ""
-    output.write(f"revision {found['revision']}: {found['state']}{simulated}{devices}")
+    silent = f", {found['silent']} silent" if found["silent"] else ""
+    output.write(f"revision {found['revision']}: {found['state']}{simulated}{devices}{silent}")
     if found["devices"]:
         output.write("")
         rows = [

@@ -28,6 +28,8 @@ class Exit(IntEnum):
     """Waited in vain; the message says for what."""
     CHANGES = 5
     """`plan --exit-code`: the plan is not empty."""
+    UNSETTLED = 6
+    """`status --exit-code`: something waits for a device, or a device is silent."""
 
 
 class Stop(Exception):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from underlace.cli.client import Client
 
 ACTIVE = "Active"
+SILENT = "silent"
 GAVE_UP = ("rejected", "reverted", "failed")
 POLL = 0.2
 NAMED = 6
@@ -33,7 +34,7 @@ def await_active(client: Client, revision: int, timeout: float) -> None:
             failed = [
                 d
                 for d in status["devices"]
-                if d["state"] in GAVE_UP and before.setdefault(d["name"], d["last_seen"]) != d["last_seen"]
+                if d["state"] in GAVE_UP and before.setdefault(d["name"], d["last_report"]) != d["last_report"]
             ]
             if failed:
                 raise Stop(Exit.REFUSED, [_gave_up(d) for d in failed])
@@ -51,12 +52,12 @@ def await_active(client: Client, revision: int, timeout: float) -> None:
 
 def _awaited(status: dict[str, Any]) -> str:
     """The devices, each once; how many there are where the actor may not read devices."""
-    names = {d["name"] for d in status["devices"]}
-    names |= {w["device"] for r in status["resources"] for w in r["status"]["waiting"]}
+    names = {d["name"]: d["state"] for d in status["devices"]}
+    names |= {w["device"]: w["reason"] for r in status["resources"] for w in r["status"]["waiting"]}
     if not names:
         most = max((r["status"]["waiting_for"] for r in status["resources"]), default=0)
         return f"{most} devices" if most else "devices"
-    shown = sorted(names)
+    shown = [f"{name} (silent)" if why == SILENT else name for name, why in sorted(names.items())]
     rest = len(shown) - NAMED
     return ", ".join(shown[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 

@@ -7,6 +7,7 @@ synchronous, may be called from any thread, and return when what they wrote is o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from underlace.access import CONTROLLER, Actor, Role, forbidden
 from underlace.compiler import Why
 from underlace.controller import change, devices, explain, history, maintenance, resources, status
 from underlace.controller import plan as planning
+from underlace.controller.contact import Contacts
 from underlace.controller.devices import Device
 from underlace.controller.document import Document, Request, placed
 from underlace.controller.history import RevisionItem, VersionItem
@@ -31,7 +33,7 @@ from underlace.kinds.builtin import BUILTIN
 from underlace.kinds.registry import KINDS
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import Ref
-from underlace.model.wire import Fragments, Manifest, Receipt, Report
+from underlace.model.wire import SILENT_AFTER, Fragments, Manifest, Receipt, Report
 from underlace.store import ledger
 from underlace.store.store import Store
 
@@ -49,7 +51,7 @@ def utc_now() -> datetime:
 
 class Controller:
     """`drivers` by the name of the OS that they are for. simulated: the fabric is a lab's; a store stays what it
-    was made for."""
+    was made for. silent_after: seconds without a request of its agent after which a device is silent."""
 
     def __init__(
         self,
@@ -59,8 +61,9 @@ class Controller:
         clock: Callable[[], datetime] = utc_now,
         simulated: bool = False,
         confirm_within: float = 60.0,
+        silent_after: float = SILENT_AFTER,
     ) -> None:
-        self._engine = Engine(store, kinds, drivers, clock)
+        self._engine = Engine(store, kinds, drivers, clock, Contacts(clock, silent_after))
         self._rollout = Rollout(self._engine, confirm_within)
         self._simulated = simulated
         self._start()
@@ -189,6 +192,11 @@ class Controller:
         return history.as_of(self._engine, actor, revision)
 
     # Agents: the actor is the device
+
+    def contact(self, actor: Actor) -> AbstractContextManager[None]:
+        """Around each request of an agent: the device is heard, and present while it waits for the answer. Quick
+        enough for an event loop."""
+        return self._rollout.contact(actor)
 
     def desired(self, actor: Actor, have: str = "") -> Manifest | None:
         """What the device should hold, None when its manifest's digest is `have`. Never waits."""

@@ -18,12 +18,16 @@ from underlace.model.ids import fabric
 from underlace.store import devices, fragments, ledger, numbers
 from underlace.store.devices import DeviceRow
 
+IN_SYNC, SILENT = "in-sync", "silent"
+
 NEVER = 1 << 62
 """A revision that no store reaches: whatever a forgotten device had to confirm is done."""
 
 
 class Device(msgspec.Struct, frozen=True):
-    """state: "in-sync", "behind", "never-seen", "rejected", "reverted" or "failed".
+    """state: "in-sync", "behind", "rejected", "reverted" or "failed", by its last word; "never-seen" before that;
+    "silent" when nothing was heard of its agent for so long that its last word says little. last_seen: when its agent
+    was last heard, if only that it waits; last_report: when it last said what it holds.
 
     desired: revision of the last change of what it should hold; offered: the highest ever handed out to it; reported:
     of what it said that it holds; confirmed: up to which it has let go of what was taken away. pending: scopes that
@@ -39,6 +43,7 @@ class Device(msgspec.Struct, frozen=True):
     digest: str
     outcome: str
     last_seen: str
+    last_report: str
     agent_version: str
     driver: str
     os_version: str
@@ -57,7 +62,7 @@ def require(actor: Actor, use: Use, what: str) -> None:
 def every(engine: Engine, actor: Actor) -> list[Device]:
     require(actor, Use.READ_FABRIC, "read devices")
     with engine.store.read() as c:
-        return [shown(row) for row in devices.every(c)]
+        return [shown(engine, row) for row in devices.every(c)]
 
 
 def one(engine: Engine, actor: Actor, name: str) -> Device:
@@ -69,7 +74,7 @@ def one(engine: Engine, actor: Actor, name: str) -> Device:
         held = fragments.held_by(c, name)
         desired = fragments.desired(c, name)
         differ = sorted(s for s in held.keys() | desired.keys() if held.get(s) != desired.get(s))
-        return shown(row, tuple(differ))
+        return shown(engine, row, tuple(differ))
 
 
 def config(engine: Engine, actor: Actor, name: str) -> list[str]:
@@ -87,7 +92,9 @@ def config(engine: Engine, actor: Actor, name: str) -> list[str]:
 def forget(engine: Engine, actor: Actor, name: str) -> frozenset[str]:
     """The device is dead: it holds nothing, and no number waits for its word. Returns the devices that change."""
     require(actor, Use.MANAGE_DEVICES, "forget devices")
-    return engine.store.write(lambda c: _forget(engine, c, actor, name))
+    changed = engine.store.write(lambda c: _forget(engine, c, actor, name))
+    engine.contacts.forget(name)
+    return changed
 
 
 def _forget(engine: Engine, c: Connection, actor: Actor, name: str) -> frozenset[str]:
@@ -109,16 +116,17 @@ def _objects(c: Connection, name: str) -> list[DeviceObject]:
     return [item for body in bodies.values() for item in decode_fragment(body.encode())]
 
 
-def shown(row: DeviceRow, pending: tuple[str, ...] = ()) -> Device:
+def shown(engine: Engine, row: DeviceRow, pending: tuple[str, ...] = ()) -> Device:
     return Device(
         row.name,
-        state_of(row),
+        SILENT if engine.contacts.is_silent(row) else word_of(row),
         row.desired,
         row.offered,
         row.reported,
         row.confirmed,
         row.digest,
         row.outcome,
+        engine.contacts.last(row),
         row.last_seen,
         row.agent_version,
         row.driver,
@@ -131,14 +139,15 @@ def shown(row: DeviceRow, pending: tuple[str, ...] = ()) -> Device:
     )
 
 
-def state_of(row: DeviceRow) -> str:
+def word_of(row: DeviceRow) -> str:
+    """What a device's last word comes to, however long ago it was."""
     if not row.outcome:
         return "never-seen"
     if row.outcome in ("failed", "reverted"):
         return row.outcome
     if row.rejected:
         return "rejected"
-    return "in-sync" if row.reported >= row.desired else "behind"
+    return IN_SYNC if row.reported >= row.desired else "behind"
 
 
 def no_device(name: str) -> Diagnostic:

@@ -25,8 +25,8 @@ ACTIVE, PROVISIONING = "Active", "Provisioning"
 
 
 class Waiting(msgspec.Struct, frozen=True, order=True):
-    """A device whose word is missing, and why: "never-seen", "behind", "rejected", "reverted", "failed", or
-    "quarantine": it has not confirmed that a number is gone which the resource asks for."""
+    """A device whose word is missing, and why: "never-seen", "silent", "behind", "rejected", "reverted",
+    "failed", or "quarantine": it has not confirmed that a number is gone which the resource asks for."""
 
     device: str
     reason: str
@@ -64,7 +64,7 @@ class Page(msgspec.Struct, frozen=True):
 def get(engine: Engine, actor: Actor, ref: Ref) -> Item:
     with engine.store.read() as c:
         view = engine.view(c)
-        return _item_of(c, engine.kinds, actor, find(engine, view, actor, ref))
+        return _item_of(c, engine, actor, find(engine, view, actor, ref))
 
 
 def find(engine: Engine, view: StoreView, actor: Actor, ref: Ref) -> Resource[Any]:
@@ -104,25 +104,25 @@ def page(
             place = (part[-1].ref.tenant, part[-1].ref.name)
         shown = found[:limit]
         following = f"{shown[-1].ref.tenant}/{shown[-1].ref.name}" if len(found) > limit else None
-        return Page(tuple(items(c, engine.kinds, actor, shown)), following)
+        return Page(tuple(items(c, engine, actor, shown)), following)
 
 
-def items(c: Connection, kinds: Kinds, actor: Actor, resources: Sequence[Resource[Any]]) -> list[Item]:
-    found = statuses(c, kinds, actor, resources)
+def items(c: Connection, engine: Engine, actor: Actor, resources: Sequence[Resource[Any]]) -> list[Item]:
+    found = statuses(c, engine, actor, resources)
     return [
         Item(*r.ref, r.id, r.revision, dict(r.labels), r.spec.model_dump(mode="json"), found[r.id]) for r in resources
     ]
 
 
-def _item_of(c: Connection, kinds: Kinds, actor: Actor, resource: Resource[Any]) -> Item:
-    return items(c, kinds, actor, [resource])[0]
+def _item_of(c: Connection, engine: Engine, actor: Actor, resource: Resource[Any]) -> Item:
+    return items(c, engine, actor, [resource])[0]
 
 
-def statuses(c: Connection, kinds: Kinds, actor: Actor, resources: Sequence[Resource[Any]]) -> dict[int, Status]:
+def statuses(c: Connection, engine: Engine, actor: Actor, resources: Sequence[Resource[Any]]) -> dict[int, Status]:
     """By id. Active only on the word of every device that a resource touches."""
     ids = [r.id for r in resources]
     pending = fragments.pending(c, ids)
-    for i, found in _placed(c, kinds, resources).items():
+    for i, found in _placed(c, engine.kinds, resources).items():
         pending[i] = sorted({*pending.get(i, ()), *found})
     blocked = numbers.waiting_for(c, ids)
     confined = _confined(c, {owner for owners in blocked.values() for owner in owners})
@@ -130,7 +130,7 @@ def statuses(c: Connection, kinds: Kinds, actor: Actor, resources: Sequence[Reso
     known = devices.some(c, {d for found in pending.values() for d in found})
     result = {}
     for i in ids:
-        waiting = {Waiting(d, _reason(known.get(d))) for d in pending.get(i, ())}
+        waiting = {Waiting(d, _reason(engine, known.get(d))) for d in pending.get(i, ())}
         waiting |= {Waiting(d, "quarantine") for owner in blocked.get(i, ()) for d in confined.get(owner, ())}
         state = PROVISIONING if waiting or i in blocked else ACTIVE
         shown = tuple(sorted(waiting)) if actor.sees_all else ()
@@ -165,8 +165,10 @@ def _confined(c: Connection, owners: set[int]) -> dict[int, set[str]]:
     return found
 
 
-def _reason(row: DeviceRow | None) -> str:
+def _reason(engine: Engine, row: DeviceRow | None) -> str:
     """Why a device does not hold what it should."""
+    if row is not None and engine.contacts.is_silent(row):
+        return "silent"
     if row is None or not row.outcome:
         return "never-seen"
     if row.outcome == "failed":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import msgspec
@@ -51,6 +52,10 @@ class Rollout:
         with self._changed:
             self._changed.notify_all()
 
+    def contact(self, actor: Actor) -> AbstractContextManager[None]:
+        """The device is heard, and present for as long as this is entered."""
+        return self._engine.contacts.present(_own(actor))
+
     def desired(self, actor: Actor, have: str) -> Manifest | None:
         """The manifest of the device that asks, or None when it is the one that it has.
 
@@ -58,6 +63,8 @@ class Rollout:
         that revision shows that it has let go of what was desired between (law 8).
         """
         device = _own(actor)
+        if heard := self._engine.contacts.due():
+            self._engine.store.write(lambda c: devices.hear(c, heard))
         with self._engine.store.read() as c:
             manifest = self._manifest(c, device)
             row = devices.one(c, device)

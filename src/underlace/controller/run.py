@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from underlace.access import Actor
+from underlace.controller.contact import Contacts
 from underlace.drivers.protocol import Driver
 from underlace.kinds.base import AnyKind
 from underlace.model.device import Model, decode_fragment
@@ -44,6 +45,7 @@ class Engine:
     kinds: Mapping[str, AnyKind]
     drivers: Mapping[str, Driver]
     clock: Callable[[], datetime]
+    contacts: Contacts
 
     def view(self, connection: Connection) -> StoreView:
         return StoreView(connection, self.kinds)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
+from sqlalchemy import Connection
 
 from underlace.access import Actor, readable
 from underlace.controller import devices as inventory
@@ -10,14 +13,20 @@ from underlace.controller.resources import ACTIVE, PROVISIONING, Item, items
 from underlace.controller.run import Engine
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.store import devices, fragments, ledger, numbers, rows
+from underlace.store.devices import DeviceRow
 
 SHOWN = 100
 """Most resources named in one answer."""
 
+SILENT = "Silent"
+"""State of a fabric in which nothing waits, but some device is no longer heard: by its last word all was well."""
+
 
 class FabricStatus(msgspec.Struct, frozen=True):
-    """revision: the last one, or the one that was asked about. resources: those that wait, at most a hundred.
-    devices: those whose word is missing, for actors who may read devices."""
+    """revision: the last one, or the one that was asked about. state: "Provisioning" while anything waits for a
+    device's word; else "Silent" when a device was not heard for too long; else "Active". Of one revision, silence
+    does not hold up what is confirmed. resources: those that wait, at most a hundred. devices: those whose word is
+    missing or that are silent, for actors who may read devices."""
 
     revision: int
     state: str
@@ -26,6 +35,7 @@ class FabricStatus(msgspec.Struct, frozen=True):
     devices: tuple[inventory.Device, ...]
     in_sync: int
     total: int
+    silent: int
 
 
 def fabric_status(engine: Engine, actor: Actor, revision: int | None = None) -> FabricStatus:
@@ -35,34 +45,35 @@ def fabric_status(engine: Engine, actor: Actor, revision: int | None = None) -> 
         if revision is not None and not 0 < revision <= newest:
             raise Refused([_no_revision(revision)])
         every = devices.every(c)
-        missing = [d for d in every if inventory.state_of(d) != "in-sync"]
-        if revision is None:
-            found_waiting = fragments.waiting(c, [d.name for d in missing], SHOWN)
-            waiting = list(dict.fromkeys((*found_waiting, *numbers.waiting_owners(c, SHOWN))))
-        else:
-            waiting = [v.id for v in ledger.changed_at(c, revision) if v.spec is not None]
-        view = engine.view(c)
-        resources = [
-            r for r in map(view.parse, rows.by_id(c, waiting)) if readable(actor, engine.kinds[r.ref.kind], r)
-        ]
-        found = [i for i in items(c, engine.kinds, actor, resources[:SHOWN]) if i.status.state == PROVISIONING]
+        behind = [d for d in every if inventory.word_of(d) != inventory.IN_SYNC]
+        found = _waiting(engine, c, actor, behind, revision)
         simulated = ledger.facts(c).get("simulated") == "true"
     if revision is not None:
         # What a revision took away is gone when the devices that it changed have said so.
-        missing = [d for d in missing if d.offered and d.desired >= revision and d.reported < revision]
-    state = PROVISIONING if found or missing else ACTIVE
-    shown = tuple(inventory.shown(d) for d in missing) if actor.sees_all else ()
-    in_sync = sum(inventory.state_of(d) == "in-sync" for d in every)
-    total = len(every) if actor.sees_all else 0
-    return FabricStatus(
-        newest if revision is None else revision,
-        state,
-        simulated,
-        tuple(found),
-        shown,
-        in_sync if actor.sees_all else 0,
-        total,
-    )
+        behind = [d for d in behind if d.offered and d.desired >= revision and d.reported < revision]
+    silent = {d.name for d in every if engine.contacts.is_silent(d)}
+    late = {d.name for d in behind} | (silent if revision is None else set())
+    state = PROVISIONING if found or behind else SILENT if late else ACTIVE
+    answer = newest if revision is None else revision
+    if not actor.sees_all:
+        return FabricStatus(answer, state, simulated, found, (), 0, 0, 0)
+    shown = tuple(inventory.shown(engine, d) for d in every if d.name in late)
+    in_sync = sum(d.name not in silent and inventory.word_of(d) == inventory.IN_SYNC for d in every)
+    return FabricStatus(answer, state, simulated, found, shown, in_sync, len(every), len(silent))
+
+
+def _waiting(
+    engine: Engine, c: Connection, actor: Actor, behind: Iterable[DeviceRow], revision: int | None
+) -> tuple[Item, ...]:
+    """The resources that wait, of those that the actor may see."""
+    if revision is None:
+        ids = fragments.waiting(c, [d.name for d in behind], SHOWN)
+        ids = list(dict.fromkeys((*ids, *numbers.waiting_owners(c, SHOWN))))
+    else:
+        ids = [v.id for v in ledger.changed_at(c, revision) if v.spec is not None]
+    view = engine.view(c)
+    resources = [r for r in map(view.parse, rows.by_id(c, ids)) if readable(actor, engine.kinds[r.ref.kind], r)]
+    return tuple(i for i in items(c, engine, actor, resources[:SHOWN]) if i.status.state == PROVISIONING)
 
 
 def _no_revision(number: int) -> Diagnostic:

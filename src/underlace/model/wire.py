@@ -23,6 +23,12 @@ from underlace.model.diagnostic import Diagnostic
 PROTOCOL = 1
 HEADER = "Underlace-Agent"
 
+WAIT_MAX = 60.0
+"""Seconds that a request may wait for a change, whatever it asks for: middleboxes forget idle connections. So an
+agent that lives is heard at least as often."""
+
+SILENT_AFTER = 1.5 * WAIT_MAX
+"""Seconds without a request after which an agent counts as silent: it missed one, and had time to try again."""
 
 Short = Annotated[str, msgspec.Meta(max_length=128)]
 """Names, digests and versions: a device is believed about itself, but does not fill the controller's store."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
 
 from underlace.store import schema
 from underlace.store.dialect import Insert, listed, packed
@@ -16,7 +16,8 @@ _d = schema.device.c
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """See `schema.device`. diagnostics and drift are JSON text."""
+    """See `schema.device`. diagnostics and drift are JSON text. heard: see `schema.contact`; it is not written with
+    the row."""
 
     name: str
     desired: int = 0
@@ -33,16 +34,24 @@ class DeviceRow:
     drift: str = "[]"
     rejected: str = ""
     simulated: bool = False
+    heard: str = ""
 
 
-_ALL = select(*schema.device.columns).order_by(_d.name)
-_SOME = select(*schema.device.columns).where(_d.name.in_(listed("names")))
+def _rows() -> Select[Any]:
+    both = schema.device.outerjoin(schema.contact, schema.contact.c.device == _d.name)
+    return select(*schema.device.columns, func.coalesce(schema.contact.c.at, "")).select_from(both)
+
+
+_ALL = _rows().order_by(_d.name)
+_SOME = _rows().where(_d.name.in_(listed("names")))
 _BEHIND = select(_d.name, _d.desired).where(_d.offered > 0, _d.confirmed < _d.desired)
 _OFFERED = select(_d.name, _d.desired).where(_d.offered > 0, _d.name.in_(listed("names")))
 _ENSURE = Insert(schema.device, "keep")
 _DESIRED = update(schema.device).where(_d.name.in_(listed("names"))).values(desired=bindparam("revision"))
 _WRITE = Insert(schema.device, "overwrite")
 _DELETE = delete(schema.device).where(_d.name == bindparam("b_name"))
+_HEARD = Insert(schema.contact, "overwrite")
+_UNHEARD = delete(schema.contact).where(schema.contact.c.device == bindparam("b_name"))
 _OFFER = update(schema.device).where(_d.name == bindparam("b_name")).values(offered=bindparam("b_offered"))
 
 
@@ -77,7 +86,7 @@ def set_desired(c: Connection, names: Iterable[str], revision: int) -> None:
     found = sorted(set(names))
     given = {"names": packed(found), "revision": revision}
     if found and c.execute(_DESIRED, given).rowcount < len(found):
-        _ENSURE(c, [astuple(DeviceRow(n)) for n in found])
+        _ENSURE(c, [_written(DeviceRow(n)) for n in found])
         c.execute(_DESIRED, given)
 
 
@@ -87,8 +96,18 @@ def offer(c: Connection, name: str, revision: int) -> None:
 
 
 def write(c: Connection, row: DeviceRow) -> None:
-    _WRITE(c, [astuple(row)])
+    _WRITE(c, [_written(row)])
+
+
+def hear(c: Connection, heard: Mapping[str, str]) -> None:
+    """When these devices were last heard: {name: moment}."""
+    _HEARD(c, heard.items())
 
 
 def remove(c: Connection, name: str) -> None:
     c.execute(_DELETE, {"b_name": name})
+    c.execute(_UNHEARD, {"b_name": name})
+
+
+def _written(row: DeviceRow) -> tuple[Any, ...]:
+    return astuple(row)[:-1]

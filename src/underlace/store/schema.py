@@ -151,7 +151,11 @@ device = _table(
     _flag("simulated"),
 )
 """desired: revision of the last change of its fragments; offered: highest revision ever handed out;
-reported, digest: of the manifest in place by its last word; confirmed: highest revision whose removals are done."""
+reported, digest: of the manifest in place by its last word, which came at last_seen; confirmed: highest revision
+whose removals are done."""
+
+contact = _table("contact", _key("device"), _text("at"))
+"""When the agent of a device was last heard, if only that it waits. Written now and then, for many together."""
 
 audit = _table(
     "audit",

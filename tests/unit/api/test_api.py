@@ -146,6 +146,25 @@ def test_an_agent_that_waits_gets_a_change_when_it_comes(served: Served, admin: 
         admin.delete(path)
 
 
+def test_an_agent_is_seen_when_it_asks_and_not_only_when_it_reports(served: Served, admin: httpx.Client) -> None:
+    def seen() -> str:
+        return str(admin.get("/v1/devices/leaf3").json()["last_seen"])
+
+    assert seen() == ""
+    with _agent(served, "leaf3") as agent:
+        have = agent.post("/agent/v1/desired", json={}).json()["digest"]
+        first = seen()
+        assert first != ""
+        assert admin.get("/v1/devices/leaf3").json()["last_report"] == ""
+        agent.post("/agent/v1/desired", json={"have": have, "wait": 0.05})
+        assert seen() > first
+        assert agent.post("/agent/v1/renew", json={"csr": "-"}).status_code == 422
+    with served.client(certificate=served.trust.device("leaf3"), agents=True) as older:
+        before = seen()
+        assert older.post("/agent/v1/desired", json={}).status_code == 426
+        assert seen() == before, "an agent that is not understood is not heard"
+
+
 def test_many_agents_wait_without_a_thread_each(served: Served, admin: httpx.Client) -> None:
     """More than the server has threads; others are answered meanwhile."""
     with _agent(served, "leaf2") as agent:

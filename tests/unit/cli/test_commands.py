@@ -84,6 +84,11 @@ def test_the_devices_of_a_fabric(shell: Shell) -> None:
     assert [d["name"] for d in listed] == ["leaf1", "leaf2", "leaf3", "spine1", "spine2"]  # type: ignore[attr-defined]
     assert {d["state"] for d in listed} == {"never-seen"}  # type: ignore[attr-defined]
     assert "leaf1" in shell("status").out
+    assert [shell("status", *more).code for more in ((), ("--exit-code",), ("--exit-code", "-o", "json"))] == [
+        0,
+        6,
+        6,
+    ]
     assert yaml.safe_load(shell("device", "show", "leaf1").out)["name"] == "leaf1"
     assert shell("config", "leaf1").out.strip()
     explained = shell("explain", "leaf1", "swp5").out
