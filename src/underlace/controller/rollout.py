@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
@@ -110,7 +110,7 @@ class Rollout:
         device = _own(actor)
         if report.device != device:
             raise Refused([forbidden(actor, f"report for {report.device}")])
-        changed, news = self._engine.store.write(lambda c: self._take_in(c, report))
+        changed, news, known = self._engine.store.write(lambda c: self._take_in(c, report))
         self.announce(changed)
         note = log.info if news else log.debug
         note(
@@ -121,33 +121,39 @@ class Rollout:
             rejected=report.rejected[:12],
             drift=list(report.drift),
         )
-        kept = report.outcome in (Outcome.APPLIED, Outcome.HELD)
+        kept = known and report.outcome in (Outcome.APPLIED, Outcome.HELD)
         return Receipt(report.digest if kept else "")
 
-    def _take_in(self, c: Connection, report: Report) -> tuple[frozenset[str], bool]:
+    def _take_in(self, c: Connection, report: Report) -> tuple[frozenset[str], bool, bool]:
         """Write down what was said; returns the devices whose desired state this changes, because numbers became
-        free, and whether it is more than a sign of life."""
+        free, whether it is more than a sign of life, and whether it is about a manifest of ours."""
         before = devices.one(c, report.device) or DeviceRow(report.device)
-        row = _updated(before, report, self._believed(c, before, report), ledger.stamp(self._engine.clock()))
+        desired = fragments.desired(c, report.device)
+        believed = _believed(before, report, desired)
+        row = _updated(before, report, believed, ledger.stamp(self._engine.clock()))
         devices.write(c, row)
-        unknown = report.outcome is Outcome.FAILED
-        fragments.set_held(c, report.device, {} if unknown else report.scopes)
+        fragments.set_held(c, report.device, self._held(c, before, report, believed, desired))
         news = replace(row, last_seen="") != replace(before, last_seen="")
+        known = believed > 0 or report.digest == manifest_digest(report.scopes) == manifest_digest(desired)
         free = numbers.clear(c, report.device, row.confirmed)
         if not free:
-            return frozenset(), news
+            return frozenset(), news, known
         run = Run.start(self._engine, c, CONTROLLER)
         settlement.resume(run, free)
         message = f"numbers are free since {report.device} confirmed revision {row.confirmed}"
-        return record_resumed(run, message), news
+        return record_resumed(run, message), news, known
 
-    def _believed(self, c: Connection, row: DeviceRow, report: Report) -> int:
-        """The revision that a report stands for; 0 for one that says nothing about ours."""
-        if not 0 < report.revision <= row.desired:
-            return 0  # never desired of this device: of another life of the store
-        if report.revision == row.desired and report.scopes != fragments.desired(c, row.name):
-            return 0  # it names our revision, but something else than that holds
-        return report.revision
+    def _held(
+        self, c: Connection, row: DeviceRow, report: Report, believed: int, desired: Mapping[str, str]
+    ) -> dict[str, str]:
+        """What a device holds by its word. What it was never told to hold it cannot hold, whatever it says (law 4):
+        that counts once it was delivered and said again."""
+        if report.outcome is Outcome.FAILED:
+            return {}
+        if believed and believed == row.desired:
+            return report.scopes
+        told = fragments.desired_until(c, row.name, row.offered) if believed else {}
+        return {s: h for s, h in report.scopes.items() if desired.get(s) != h or told.get(s) == h}
 
 
 def record_resumed(run: Run, message: str) -> frozenset[str]:
@@ -167,11 +173,23 @@ def _to_renumber(row: DeviceRow, have: str) -> bool:
     return row.outcome == Outcome.HELD and row.digest == have and row.reported < row.desired
 
 
+def _believed(row: DeviceRow, report: Report, desired: Mapping[str, str]) -> int:
+    """The revision that a report stands for; 0 for one that is not about a manifest of ours.
+
+    A revision that was never handed out to the device is of another life of the store, or made up: it must neither
+    free a number (law 8) nor make anything Active.
+    """
+    if not 0 < report.revision <= row.offered or report.digest != manifest_digest(report.scopes):
+        return 0
+    if report.revision == row.desired and report.scopes != desired:
+        return 0  # it names our revision, but something else than that holds
+    return report.revision
+
+
 def _updated(row: DeviceRow, report: Report, known: int, now: str) -> DeviceRow:
     confirmed = max(row.confirmed, known) if report.outcome is Outcome.HELD else row.confirmed
     return replace(
         row,
-        offered=max(row.offered, known),
         confirmed=confirmed,
         reported=known,
         digest=report.digest,

@@ -34,6 +34,7 @@ _WRITE = Insert(schema.fragment, "overwrite")
 _DROP = delete(schema.fragment).where(among("rows", _f.device, _f.scope))
 _BODY = Insert(schema.blob, "keep")
 _DESIRED = select(_f.scope, _f.hash).where(_f.device == bindparam("of"))
+_DESIRED_UNTIL = _DESIRED.where(_f.revision <= bindparam("revision"))
 _HELD_BY = select(_h.scope, _h.hash).where(_h.device == bindparam("of"))
 _BODIES = select(_b.hash, _b.body).where(_b.hash.in_(listed("hashes")))
 _COLLECT = delete(schema.blob).where(
@@ -80,6 +81,11 @@ def write(
 def desired(c: Connection, device: str) -> dict[str, str]:
     """{scope: hash} of what a device should hold."""
     return {r[0]: r[1] for r in c.execute(_DESIRED, {"of": device})}
+
+
+def desired_until(c: Connection, device: str, revision: int) -> dict[str, str]:
+    """{scope: hash} of what a device should hold and should have held at this revision already."""
+    return {r[0]: r[1] for r in c.execute(_DESIRED_UNTIL, {"of": device, "revision": revision})}
 
 
 def held_by(c: Connection, device: str) -> dict[str, str]:

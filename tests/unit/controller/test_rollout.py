@@ -14,6 +14,7 @@ from underlace.model.device import decode_fragment, hash_fragment
 from underlace.model.diagnostic import Refused
 from underlace.model.ids import Ref
 from underlace.model.wire import Manifest, Outcome, Report, manifest_digest
+from underlace.store import devices, fragments
 
 LEAF1 = device_actor("leaf1")
 CHANGE = doc("vnet", "new", "acme", vpc="red", ports=[{"port": "swp12@leaf1"}])
@@ -137,6 +138,48 @@ def test_a_revision_is_not_believed_without_what_it_stands_for(fabric: Rig) -> N
     assert fabric.controller.device(ADMIN, "leaf1").state == "behind"
     fabric.controller.report(LEAF1, report(Manifest("leaf1", 10**9, new.digest, new.scopes), Outcome.HELD))
     assert fabric.controller.device(ADMIN, "leaf1").confirmed == old.revision
+
+
+def test_what_was_never_delivered_is_neither_confirmed_nor_green(fabric: Rig) -> None:
+    """A certificate is for saying what a device holds of what it was told, not for making up what it holds."""
+    fabric.hold_all()
+    fabric.put(CHANGE)
+    told, ref = fabric.said["leaf1"], Ref("vnet", "acme", "new")
+    with fabric.store.read() as c:
+        row, desired = devices.one(c, "leaf1"), fragments.desired(c, "leaf1")
+    assert row is not None
+    assert row.offered < row.desired
+    for revision, scopes in (
+        (row.desired, desired),
+        (row.desired + 1, desired),
+        (told.revision, desired),
+        (0, desired),
+        (row.desired, told.scopes),
+    ):
+        made_up = Manifest("leaf1", revision, manifest_digest(scopes), scopes)
+        fabric.say("leaf1", Outcome.APPLIED, made_up)
+        fabric.say("leaf1", Outcome.HELD, made_up)
+        device = fabric.controller.device(ADMIN, "leaf1")
+        assert (device.confirmed, device.state) == (told.revision, "behind"), revision
+        assert fabric.controller.get(ADMIN, ref).status.state == "Provisioning", revision
+    fabric.hold("leaf1")
+    assert fabric.controller.device(ADMIN, "leaf1").state == "in-sync"
+    assert fabric.controller.get(ADMIN, ref).status.state == "Active"
+
+
+def test_a_receipt_confirms_manifests_of_ours_only(fabric: Rig) -> None:
+    fabric.hold("leaf1")
+    ours = fabric.said["leaf1"]
+    foreign = {**ours.scopes, "port:swp1": "0" * 64}
+    for revision, digest, scopes in (
+        (ours.revision, manifest_digest(foreign), foreign),
+        (ours.revision, manifest_digest(foreign), ours.scopes),
+        (ours.revision + 1, manifest_digest(foreign), foreign),
+        (0, "", {}),
+    ):
+        assert fabric.say("leaf1", Outcome.APPLIED, Manifest("leaf1", revision, digest, scopes)).confirmed == ""
+    another_life = Manifest("leaf1", ours.revision + 7, ours.digest, ours.scopes)
+    assert fabric.say("leaf1", Outcome.APPLIED, another_life).confirmed == ours.digest, "that is what is wanted"
 
 
 def test_bodies_are_kept_as_long_as_somebody_needs_them(fabric: Rig) -> None:
