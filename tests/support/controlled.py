@@ -15,7 +15,7 @@ from underlace.compiler import compile_fragments
 from underlace.controller.controller import Controller
 from underlace.controller.document import Document, Request
 from underlace.controller.plan import Applied, Plan
-from underlace.drivers.protocol import Items
+from underlace.drivers.protocol import Driver, Items
 from underlace.kinds.registry import KINDS
 from underlace.model.capability import Capabilities
 from underlace.model.change import Change, Disruption
@@ -143,7 +143,7 @@ class Rig:
         self.controller.close()
 
 
-def rig(path: Path, driver: PlainDriver | None = None, clock: Callable[[], datetime] = lambda: NOW) -> Rig:
+def rig(path: Path, driver: Driver | None = None, clock: Callable[[], datetime] = lambda: NOW) -> Rig:
     store = Store.open(path / "store.sqlite")
     return Rig(path, Controller(store, {"linux": driver or PlainDriver()}, clock=clock), store)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -33,16 +34,19 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 def explain(facts: Iterable[Fact], text: str = "") -> list[Why]:
-    """What is behind each object that `text` occurs in; all objects for an empty text.
+    """What is behind each object that `text` occurs in, the best fit first; all objects for an empty text.
 
-    A text occurs in an object's key ("access-port swp5"), its values, or the names of the resources behind it.
+    A text occurs in an object's key ("access-port swp5"), its values, or the names of the resources behind it. Where
+    it is a word of its own, it is not looked for within others: "swp1" is not about "swp10".
     """
     groups: dict[tuple[str, str, Key], dict[Ref, list[DeviceObject]]] = {}
     for fact in facts:
         place = (fact.device, fact.scope, fact.object.key)
         groups.setdefault(place, {}).setdefault(fact.because, []).append(fact.object)
     found = [_why(device, scope, key, owners) for (device, scope, key), owners in sorted(groups.items())]
-    return [why for why in found if _mentions(why, text)]
+    ranked = sorted((rank, i) for i, why in enumerate(found) if (rank := _rank(why, text)) is not None)
+    whole = bool(ranked) and ranked[0][0] < WITHIN
+    return [found[i] for rank, i in ranked if rank < WITHIN or not whole]
 
 
 def _why(device: str, scope: str, key: Key, owners: dict[Ref, list[DeviceObject]]) -> Why:
@@ -69,7 +73,17 @@ def _union(one: object, other: object) -> object:
     return other if one is None else one
 
 
-def _mentions(why: Why, text: str) -> bool:
+WITHIN = 10
+"""Ranks from here on: the text is only a part of a word."""
+
+
+def _rank(why: Why, text: str) -> int | None:
+    """How well a text fits: by key, by value, by the name of a resource; None where it does not occur."""
     wanted = text.casefold()
-    places = (" ".join(why.key), why.text, why.scope, *(reason.resource for reason in why.reasons))
-    return any(wanted in place.casefold() for place in places)
+    resources = " ".join(reason.resource for reason in why.reasons)
+    places = [place.casefold() for place in (" ".join(why.key), why.text, f"{why.scope} {resources}")]
+    alone = re.compile(rf"(?<![0-9a-z]){re.escape(wanted)}(?![0-9a-z])")
+    for rank, place in enumerate(places):
+        if alone.search(place):
+            return rank
+    return next((WITHIN + rank for rank, place in enumerate(places) if wanted in place), None)

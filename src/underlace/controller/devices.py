@@ -12,6 +12,7 @@ from underlace.access.decision import Decision
 from underlace.controller import settlement
 from underlace.controller.rollout import record_resumed
 from underlace.controller.run import Engine, Run
+from underlace.drivers.protocol import Driver
 from underlace.model.device import DeviceObject, decode_fragment
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import fabric
@@ -81,9 +82,8 @@ def config(engine: Engine, actor: Actor, name: str) -> list[str]:
     """The native configuration that the device should hold."""
     require(actor, Use.READ_FABRIC, "read the configuration of devices")
     with engine.store.read() as c:
-        objects = _objects(c, name)
-        switch = engine.view(c).get(fabric("switch", name))
-    driver = engine.drivers.get(switch.spec.os) if switch is not None else None
+        objects = [item for scope in scopes_of(c, name) for item in scope]
+        driver = driver_of(engine, c, name)
     if driver is None or not objects:
         raise Refused([no_device(name)])
     return driver.text(driver.items(objects))
@@ -111,9 +111,16 @@ def _forget(engine: Engine, c: Connection, actor: Actor, name: str) -> frozenset
     return record_resumed(run, f"device {name} was forgotten")
 
 
-def _objects(c: Connection, name: str) -> list[DeviceObject]:
+def driver_of(engine: Engine, c: Connection, name: str) -> Driver | None:
+    """The driver of the OS that intent gives a device."""
+    switch = engine.view(c).get(fabric("switch", name))
+    return None if switch is None else engine.drivers.get(switch.spec.os)
+
+
+def scopes_of(c: Connection, name: str) -> list[tuple[DeviceObject, ...]]:
+    """What a device should hold, by scope."""
     bodies = fragments.bodies(c, fragments.desired(c, name).values())
-    return [item for body in bodies.values() for item in decode_fragment(body.encode())]
+    return [tuple(decode_fragment(body.encode())) for body in bodies.values()]
 
 
 def shown(engine: Engine, row: DeviceRow, pending: tuple[str, ...] = ()) -> Device:

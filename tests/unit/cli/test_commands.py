@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import stat
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,18 @@ def test_the_devices_of_a_fabric(shell: Shell) -> None:
     assert shell("config", "leaf1").out.strip()
     explained = shell("explain", "leaf1", "swp5").out
     assert "because vnet/acme/red-web" in explained
+
+
+def test_the_explanations_of_the_tutorial_are_true(shell: Shell) -> None:
+    page = (ROOT / "docs" / "tutorial" / "quickstart.md").read_text()
+    shown = re.findall(r"^# underlace (explain .+)\n((?:[^#`].*\n)*)", page, re.MULTILINE)
+    assert len(shown) == 3
+    for command, lines in shown:
+        told = shell(*shlex.split(command))
+        assert told.code == 0, told.err
+        for line in lines.splitlines():
+            assert line.removesuffix("...") in told.out, line
+    assert shown[0][1].count("because") == shell("explain", "leaf1", "vni10005").out.count("because")
 
 
 def test_waiting_ends_at_its_limit_and_names_who_is_awaited(shell: Shell) -> None:

@@ -39,6 +39,16 @@ def test_text_is_found_in_values_keys_and_resources(view: MemoryView) -> None:
     assert _explained(view, "leaf1", "no such thing") == []
 
 
+def test_what_fits_best_comes_first_and_a_word_is_not_a_part_of_another(view: MemoryView) -> None:
+    keys = {w.key for w in _explained(view, "leaf1", "swp1")}
+    assert keys == {("port", "swp1"), ("bgp-neighbor", "default", "swp1")}
+    assert {w.key[0] for w in _explained(view, "leaf1", "swp")} > {"port", "access-port"}
+    ordered = [w.key for w in _explained(view, "leaf1", "swp5")]
+    assert ordered[:2] == [("port", "swp5"), ("access-port", "swp5")]
+    by_value = [w.key[0] for w in _explained(view, "leaf1", "10.1.1.1")]
+    assert set(by_value) == {"svi"}, "10.1.1.11 is another address"
+
+
 def test_all_objects_without_a_text(view: MemoryView) -> None:
     everything = _explained(view, "leaf1", "")
     assert len({(w.scope, w.key) for w in everything}) == len(everything) > 20

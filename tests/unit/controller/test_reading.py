@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,12 +12,22 @@ from support.controlled import ADMIN, Rig, doc, quickstart, rig
 from underlace.access import Actor, Role
 from underlace.controller.document import Document, Request
 from underlace.controller.plan import FieldChange, field_changes
+from underlace.drivers.linux import device
 from underlace.model.diagnostic import Refused
 from underlace.model.ids import Ref
 
 ACME = Actor("anna", Role.TENANT, frozenset({"acme"}))
 READER = Actor("rita", Role.READER)
 NEW = doc("vnet", "new", "acme", vpc="red", ports=[{"port": "swp12@leaf1"}])
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """With the driver for Linux in place of the plain one."""
+    opened = rig(tmp_path_factory.mktemp("native"), device.driver())
+    opened.put(*quickstart())
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -195,10 +206,35 @@ def test_an_explanation_names_who_said_what(fabric: Rig) -> None:
     ]
     vrf = fabric.controller.explain(READER, "leaf1", "vrf vpc-60")
     assert {r.resource for w in vrf for r in w.reasons} >= {"vnet/acme/red-web", "vpc-peering/platform/red-shared"}
-    near = fabric.controller.explain(READER, "leaf1", "bridge br10005 carries swp5 and 10005")
-    assert near[0].key == ("access-port", "swp5"), "a native line: the object that shares most words with it"
     assert fabric.controller.explain(READER, "leaf1", "zzz") == []
+    assert fabric.controller.explain(READER, "leaf1", "vni 10099") == [], "not whatever else has a VNI"
     assert refusals(lambda: fabric.controller.explain(READER, "leaf9", "x"))[0][0] == "not-found"
+
+
+NATIVE = {
+    "vni10005": {("l2vni", "10005")},
+    "br10005": {("l2vni", "10005"), ("svi", "10005"), ("access-port", "swp5")},
+    "bridge br10005 address": {("l2vni", "10005"), ("svi", "10005")},
+    "  vni 10000": {("vrf", "vpc-2")},
+    "route-target import 65000:10000": {("bgp-router", "vpc-2")},
+    "neighbor 192.0.2.1 remote-as 64496": {("bgp-neighbor", "vpc-2", "192.0.2.1")},
+    "route 10.9.1.0/24 via": {("leak", "vpc-60", "vpc-62")},
+    "12: vni10005: <BROADCAST,MULTICAST,UP> mtu 9000 master br10005": {("l2vni", "10005")},
+}
+"""What a device's own configuration has, and no device object: the objects behind it."""
+
+
+@pytest.mark.parametrize("text", NATIVE)
+def test_a_native_name_or_line_is_explained_by_the_objects_behind_it(native: Rig, text: str) -> None:
+    assert {w.key for w in native.controller.explain(READER, "leaf1", text)} == NATIVE[text]
+
+
+def test_every_native_line_is_explained(native: Rig) -> None:
+    """Those that say more than a bracket or an end, as a person copies them."""
+    lines = {line.strip() for line in native.controller.config(READER, "leaf1")}
+    telling = sorted(line for line in lines if re.search(r"\d", line) and not line.startswith("#"))
+    assert len(telling) > 100
+    assert [line for line in telling if not native.controller.explain(READER, "leaf1", line)] == []
 
 
 def test_the_configuration_of_a_device(fabric: Rig) -> None:
