@@ -31,7 +31,10 @@ NOTHING = "nothing to change"
 Files = Annotated[
     list[Path],
     typer.Option(
-        "-f", "--file", help="A YAML file, a directory of *.yaml, or - for standard input; may be repeated."
+        "-f",
+        "--file",
+        help="A YAML or JSON file, a directory of *.yaml, *.yml and *.json without what is hidden, or - for YAML on "
+        "standard input; may be repeated.",
     ),
 ]
 Output = Annotated[Format, typer.Option("-o", "--output", help="table for people, json or yaml for programs.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ from underlace.model.tree import (
 
 MAX_FILE = 64 << 20
 """Bytes of one file. Beyond it, something else than intent was named."""
+
+MAX_TOTAL = MAX_FILE
+"""Bytes of all files of a directory."""
 
 SUFFIXES = (".yaml", ".yml", ".json")
 NOT_INTENT = frozenset({"lab.yaml"})
@@ -71,10 +75,16 @@ class Reading(NamedTuple):
 
 
 def read_paths(paths: Iterable[Path]) -> Reading:
-    """All documents of files and directories, in the order given; a directory's files by name."""
+    """All documents of files and directories, in the order given; a directory's files by name, those of the
+    directories in it too. What is hidden (".git", ".x.yaml") is no intent, and a directory with nothing else is
+    named by mistake."""
     reading = Reading([], [])
     for path in paths:
-        for file in _files(path):
+        files = _files(path) if path.is_dir() else [path]
+        if (fault := _unfit(path, files)) is not None:
+            reading.diagnostics.append(fault)
+            continue
+        for file in files:
             found = read_file(file)
             reading.documents.extend(found.documents)
             reading.diagnostics.extend(found.diagnostics)
@@ -135,13 +145,36 @@ def read_text(text: str, file: str = "") -> Reading:
     return reading
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    return sorted(
-        p
-        for p in path.rglob("*")
-        if p.suffix in SUFFIXES and p.name not in NOT_INTENT and not p.name.startswith(".") and p.is_file()
+def _files(directory: Path) -> list[Path]:
+    found: list[Path] = []
+    for place, inner, names in os.walk(directory):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        found += [Path(place, name) for name in names if not name.startswith(".") and name not in NOT_INTENT]
+    return sorted(file for file in found if file.suffix in SUFFIXES and file.is_file())
+
+
+def _unfit(path: Path, files: list[Path]) -> Diagnostic | None:
+    """Why a directory as a whole cannot be read."""
+    if not files:
+        return Diagnostic(
+            Where(file=str(path)),
+            "directory-without-intent",
+            "A directory holds no intent",
+            f"{path} has no file whose name ends in {', '.join(SUFFIXES)}; hidden ones do not count.",
+            "Name the directory that holds your files, or a file.",
+        )
+    try:
+        total = sum(file.stat().st_size for file in files) if path.is_dir() else 0
+    except OSError:
+        return None  # a file that went meanwhile is told with its name when it is read
+    if total <= MAX_TOTAL:
+        return None
+    return Diagnostic(
+        Where(file=str(path)),
+        "directory-too-large",
+        "A directory holds too much",
+        f"Its {len(files):,} files have {total:,} bytes; the limit is {MAX_TOTAL:,}.",
+        "Name the right directory, or apply its parts one after the other.",
     )
 
 

@@ -166,6 +166,36 @@ def test_directory_is_read_by_name_without_the_labs_file(tmp_path: Path) -> None
     assert [d.name for d in read_paths([tmp_path]).documents] == ["a.yml", "b.yaml", "c.json", "d.yaml"]
 
 
+def test_what_is_hidden_is_no_intent(tmp_path: Path) -> None:
+    for name in (".git/a.yaml", "x/.cache/b.yaml", ".c.yaml", "x/d.yml"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{{kind: vpc, name: {file.name}, spec: {{}}}}")
+    assert [d.name for d in read_paths([tmp_path]).documents] == ["d.yml"]
+    hidden = tmp_path / "x" / ".cache"
+    assert [d.name for d in read_paths([hidden]).documents] == ["b.yaml"], "named, it is meant"
+
+
+def test_a_directory_without_intent_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("{kind: vpc, name: x, spec: {}}")
+    (tmp_path / "lab.yaml").write_text("{}")
+    (tmp_path / ".x.yaml").write_text("{kind: vpc, name: x, spec: {}}")
+    documents, diagnostics = read_paths([tmp_path])
+    assert documents == []
+    assert [(d.code, d.where.file) for d in diagnostics] == [("directory-without-intent", str(tmp_path))]
+
+
+def test_a_directory_is_bounded_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.yaml").write_text("{kind: vpc, name: x, spec: {}}")
+    assert len(read_paths([tmp_path]).documents) == 3
+    monkeypatch.setattr("underlace.model.document.MAX_TOTAL", 89)
+    documents, diagnostics = read_paths([tmp_path])
+    assert documents == []
+    assert [d.code for d in diagnostics] == ["directory-too-large"]
+    assert "3 files have 90 bytes; the limit is 89" in diagnostics[0].detail
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (found,) = read_file(tmp_path / "nothing.yaml").diagnostics
     assert found.code == "unreadable-file"
