@@ -34,12 +34,29 @@ MISSING = """error: this command needs the controller's packages, and {name} is 
 LAB_HELP = "A fabric in network namespaces: up, down, status, exec, test."
 DEMO_HELP = "Build the quickstart fabric on this machine, prove it with packets, and keep it up."
 AGENT_HELP = "Run the agent of a device: underlace agent [--once] CONFIG.json"
+AGENT_USAGE = """Usage: underlace agent [--once] [CONFIG.json]
+
+  Run the agent of a device until SIGTERM. SIGHUP tries at once what was given up.
+
+  CONFIG.json        Settings of the agent; the environment, UNDERLACE_AGENT_<FIELD>, overrides each.
+
+Options:
+  --once             Carry out what the controller wants now, and end.
+  -h, --help         Show this message and exit.
+
+Exit codes: 0 ended as asked; 1 with --once, the device is not in a confirmed state; 2 settings or driver are not
+usable; 3 another agent uses the state directory, or it cannot be written.
+"""
+"""A device has nothing that could make this from the code."""
 
 
 def run() -> None:
     """The console entry."""
     arguments = sys.argv[1:]
     if arguments[:1] == ["agent"]:
+        if {"-h", "--help"} & set(arguments):
+            sys.stdout.write(AGENT_USAGE)
+            sys.exit(0)
         from underlace.agent.main import run as run_agent
 
         sys.exit(run_agent(arguments[1:], os.environ))

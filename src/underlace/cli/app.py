@@ -40,7 +40,8 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which release.")
     ] = False,
 ) -> None:
-    ctx.obj = Session(context, config)
+    given = ctx.get_parameter_source("context")
+    ctx.obj = Session(context, config, by_flag=given is not None and given.name == "COMMANDLINE")
 
 
 def config(

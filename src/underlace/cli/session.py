@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 
 class Session:
-    def __init__(self, context: Path | None, config: Path | None) -> None:
+    """by_flag: the context was named on the command line, not by the environment."""
+
+    def __init__(self, context: Path | None, config: Path | None, *, by_flag: bool = False) -> None:
         self.context_file = context
         self.config_file = config
+        self.by_flag = by_flag
         self._client: Client | None = None
 
     @property

@@ -11,7 +11,9 @@ def show_settings(session: Session, form: Format) -> None:
     """The settings that a controller started here and now would run with."""
     from underlace.settings import load
 
-    loaded = load({"context": session.context_file}, session.config_file)
+    # What the environment says, the settings find there by themselves: and say so.
+    flags = {"context": session.context_file} if session.by_flag else {}
+    loaded = load(flags, session.config_file)
     values = loaded.settings.model_dump(mode="json")
     if form is Format.TABLE:
         rows = [

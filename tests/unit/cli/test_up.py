@@ -216,6 +216,15 @@ def test_help_needs_no_controller(tmp_path: Path, arguments: list[str]) -> None:
     assert shown.out
 
 
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_the_agent_says_how_it_is_called(tmp_path: Path, word: str) -> None:
+    told = underlace(tmp_path, "agent", word, fresh=True)
+    assert (told.code, told.err) == (0, "")
+    assert told.out.startswith("Usage: underlace agent [--once] [CONFIG.json]\n")
+    wrong = underlace(tmp_path, "agent", "--nonsense", fresh=True)
+    assert (wrong.code, wrong.out) == (2, "")
+
+
 def test_help_names_every_command(tmp_path: Path) -> None:
     out = underlace(tmp_path, "--help").out
     for command in ("up", "plan", "apply", "get", "lab", "demo", "agent", "restore", "recover", "device", "token"):
@@ -254,6 +263,14 @@ def test_config_show_says_where_each_value_came_from(tmp_path: Path) -> None:
     assert found["enrolment_hours"] == {"value": 3, "from": f"file {file}"}
     assert found["log_level"] == {"value": "debug", "from": "environment UNDERLACE_LOG_LEVEL"}
     assert found["listen"]["from"] == "default"
+    for words, more, origin in (
+        ((), {"UNDERLACE_CONTEXT": "/x.json"}, "environment UNDERLACE_CONTEXT"),
+        (("--context", "/x.json"), {}, "flag --context"),
+        (("--context", "/x.json"), {"UNDERLACE_CONTEXT": "/y.json"}, "flag --context"),
+        ((), {}, "default"),
+    ):
+        told = json.loads(underlace(tmp_path, *words, "config", "show", "-o", "json", **more).out)["context"]
+        assert told == {"value": None if origin == "default" else "/x.json", "from": origin}
     file.write_text("nonsense = 3\n")
     assert "error[setting-unknown]" in underlace(tmp_path, "--config", str(file), "config", "show").err
 
