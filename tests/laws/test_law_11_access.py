@@ -112,9 +112,9 @@ class World:
     def __init__(self, served: Served) -> None:
         self.served = served
         self.admin = served.client(served.trust.token())
-        self.user = served.client(served.trust.token(Role.TENANT, OWN))
         done = self.admin.post("/v1/apply", json={"documents": _setting_up()})
         assert done.status_code == 200, done.text
+        self.user = served.client(served.trust.token(Role.TENANT, OWN))
 
     def ask(self, verb: str, ref: Ref, spec: dict[str, Any]) -> httpx.Response:
         document = _document(ref, spec)
@@ -382,7 +382,11 @@ def test_a_referrer_that_the_tenant_may_not_see_is_not_named(world: World) -> No
 
 
 def test_a_user_of_no_living_tenant_sees_nothing(world: World) -> None:
-    with world.served.client(world.served.trust.token(Role.TENANT, f"{GHOST}-corp")) as client:
+    path = resource_path(_elsewhere("tenant"))
+    assert world.admin.put(path, json={"spec": {}}).status_code == 200
+    token = world.served.trust.token(Role.TENANT, f"{GHOST}-corp")
+    assert world.admin.delete(path).status_code == 200
+    with world.served.client(token) as client:
         for kind in KINDS:
             assert client.get(f"/v1/resources/{kind}").json()["items"] == []
 

@@ -8,8 +8,10 @@ import typer
 
 from underlace.cli import output
 from underlace.cli.devices import moment
+from underlace.cli.failure import show
 from underlace.cli.output import Format
 from underlace.cli.session import session_of
+from underlace.model.diagnostic import Diagnostic, Severity, Where
 
 app = typer.Typer(no_args_is_help=True, help="Tokens of people and programs.")
 
@@ -48,6 +50,8 @@ def create_token(
         output.write(issued["token"])
     else:
         output.emit(issued, form)
+    if issued["expires"] is None:
+        show(output.notes, [_endless(issued)])
 
 
 @app.command("list")
@@ -73,6 +77,17 @@ def revoke_token(
 
     session_of(ctx).client.delete("/v1/tokens/" + quote(token, safe=""))
     output.note(f"token {token} is revoked")
+
+
+def _endless(token: dict[str, object]) -> Diagnostic:
+    return Diagnostic(
+        Where(),
+        "token-without-end",
+        "The token never expires",
+        f"{token['name']} has it until somebody revokes it, whoever may have found it.",
+        f"Make one that ends: underlace token create --days 90; then: underlace token revoke {token['id']}",
+        Severity.WARNING,
+    )
 
 
 def _end(token: dict[str, object]) -> str:

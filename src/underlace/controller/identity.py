@@ -11,6 +11,7 @@ guessable and need argon2.
 from __future__ import annotations
 
 import base64
+import difflib
 import hashlib
 import hmac
 import secrets
@@ -119,6 +120,7 @@ class Identity:
         _require(actor, Use.MANAGE_IDENTITY, "manage tokens")
         tenants = tuple(sorted(set(tenants)))
         _check_token(name, role, tenants, lifetime)
+        self._check_tenants(tenants)
         token_id, secret = _new_secret()
         now = self._seconds()
         expires = None if lifetime is None else now + int(lifetime.total_seconds())
@@ -130,6 +132,13 @@ class Identity:
 
         self._store.write(add)
         return IssuedToken(_info(row), f"{TOKEN_PREFIX}_{token_id}_{secret}")
+
+    def _check_tenants(self, tenants: tuple[str, ...]) -> None:
+        """A misspelt tenant would be a token that sees nothing, or one day what somebody of that name makes."""
+        known = self._store.tenants() if tenants else []
+        unknown = [t for t in tenants if t not in known]
+        if unknown:
+            raise Refused(_no_tenant(name, known) for name in unknown)
 
     def list_tokens(self, actor: Actor) -> list[TokenInfo]:
         _require(actor, Use.MANAGE_IDENTITY, "manage tokens")
@@ -284,6 +293,17 @@ def _check_token(name: str, role: Role, tenants: tuple[str, ...], lifetime: time
     if faults:
         summary = "The token asked for is not possible"
         raise Refused(Diagnostic(Where("token", p), "token-invalid", summary, d, r) for p, d, r in faults)
+
+
+def _no_tenant(name: str, known: list[str]) -> Diagnostic:
+    near = difflib.get_close_matches(name, known, 1, 0.6)
+    return Diagnostic(
+        Where("token", "/tenants"),
+        "unknown-tenant",
+        "There is no such tenant",
+        f"{name!r} is none of the {len(known)} tenants.",
+        f"Did you mean {near[0]}?" if near else "Create the tenant first, or list them: underlace get tenant",
+    )
 
 
 def _no_token(token_id: str) -> Diagnostic:

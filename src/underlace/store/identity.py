@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from underlace.store import ledger
+from underlace.store import ledger, schema
 from underlace.store.store import Store
 
 T = TypeVar("T")
@@ -131,6 +131,12 @@ class IdentityStore:
         with self._store.read() as connection:
             rows = connection.execute(select(tokens).order_by(tokens.c.created, tokens.c.id)).mappings().all()
         return [TokenRow(**{**row, "tenants": tuple(row["tenants"].splitlines())}) for row in rows]
+
+    def tenants(self) -> list[str]:
+        """The tenants that there are, for tokens that speak for them."""
+        query = select(schema.resource.c.name).where(schema.resource.c.kind == "tenant")
+        with self._store.read() as connection:
+            return list(connection.execute(query.order_by(schema.resource.c.name)).scalars())
 
     def add_token(self, connection: Connection, row: TokenRow) -> None:
         connection.execute(insert(tokens).values(**{**_values(row), "tenants": "\n".join(row.tenants)}))

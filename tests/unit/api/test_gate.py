@@ -21,6 +21,9 @@ from support.api_server import Served, Trust, serving
 from underlace.access import CONTROLLER, Role
 from underlace.api.body import REQUEST_MAX
 from underlace.api.gate import ADDRESSES_MAX, FAILURES, WINDOW, FailureLimit, Gate
+from underlace.controller import document
+from underlace.controller.controller import Controller
+from underlace.model.ids import Ref
 
 
 async def _inner(scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,6 +59,8 @@ def _code(response: httpx.Response) -> tuple[int, str]:
 
 
 def test_a_token_is_the_actor(served: Served) -> None:
+    known = document.Document(Ref("tenant", "-", "acme"), {})
+    Controller(served.trust.store, {}).apply(CONTROLLER, document.Request((known,)))
     with served.client(served.trust.token(Role.TENANT, "acme")) as client:
         assert client.get("/v1/x").json()["actor"] == ["tenant-acme", "tenant", ["acme"]]
 

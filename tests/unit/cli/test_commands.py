@@ -154,6 +154,15 @@ def test_tokens_are_made_listed_and_revoked(shell: Shell, tmp_path: Path) -> Non
     assert "error[unauthenticated]" in refused.err
     assert shell("token", "revoke", tokens["ann"]["id"]).code == 1
     assert shell("token", "create", "x", "--role", "god").code == 1
+    assert made.err == ""
+    endless = shell("token", "create", "x")
+    assert (endless.code, endless.out.count("\n"), "warning[token-without-end]" in endless.err) == (0, 1, True)
+    misspelt = shell("token", "create", "x", "--role", "tenant", "-t", "amce")
+    assert (misspelt.code, "error[unknown-tenant]" in misspelt.err, "Did you mean acme?" in misspelt.err) == (
+        1,
+        True,
+        True,
+    )
 
 
 def test_history_says_who_and_why(shell: Shell) -> None:

@@ -10,8 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from support.certificates import der, request_pem
+from support.controlled import doc
 from underlace.access import Actor, Role, device_actor
 from underlace.controller.authority import Authority
+from underlace.controller.controller import Controller
+from underlace.controller.document import Request
 from underlace.controller.identity import Identity
 from underlace.model.diagnostic import Refused
 from underlace.store import schema
@@ -45,6 +48,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def test_a_token_stands_for_its_actor(rig: Rig) -> None:
+    Controller(rig.store, {}).apply(ADMIN, Request((doc("tenant", "acme"),)))
     issued = rig.identity.create_token(ADMIN, "ann", Role.TENANT, ["acme"])
     assert rig.identity.authenticate(issued.text) == Actor("ann", Role.TENANT, frozenset({"acme"}))
 
@@ -121,6 +125,19 @@ def test_an_impossible_token_is_refused_for_every_reason(
     with pytest.raises(Refused) as refused:
         rig.identity.create_token(ADMIN, name, role, tenants, lifetime)
     assert sorted(d.where.pointer for d in refused.value.diagnostics) == pointers
+
+
+def test_a_token_is_for_tenants_that_there_are(rig: Rig) -> None:
+    Controller(rig.store, {}).apply(ADMIN, Request((doc("tenant", "acme"), doc("tenant", "bolt"))))
+    with pytest.raises(Refused) as refused:
+        rig.identity.create_token(ADMIN, "ann", Role.TENANT, ["amce", "bolt", "zzz"])
+    assert [(d.code, d.where.pointer) for d in refused.value.diagnostics] == [("unknown-tenant", "/tenants")] * 2
+    assert refused.value.diagnostics[0].remedy == "Did you mean acme?"
+    assert "underlace get tenant" in refused.value.diagnostics[1].remedy
+    assert rig.identity.list_tokens(ADMIN) == []
+    with pytest.raises(Refused) as forbidden:
+        rig.identity.create_token(OPERATOR, "ann", Role.TENANT, ["amce"])
+    assert [d.code for d in forbidden.value.diagnostics] == ["forbidden"], "who may make no token learns no tenant"
 
 
 def test_the_first_token_is_made_once(rig: Rig) -> None:
