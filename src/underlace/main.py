@@ -182,7 +182,7 @@ def drivers() -> dict[str, Driver]:
     return {name: import_module(f"{package.__name__}.{name}.device").driver() for name in names}
 
 
-def unpack(backup: Path, data: Path) -> str:
+def unpack(backup: Path, data: Path, replace: bool) -> str:
     """Make a data directory from a backup; what was done, for people."""
     from datetime import UTC, datetime
 
@@ -191,10 +191,14 @@ def unpack(backup: Path, data: Path) -> str:
 
     directory = DataDirectory.open(data)
     try:
-        revision = archive.unpack(backup, directory, datetime.now(UTC))
-    finally:
-        directory.close()
-    return f"{data} holds {backup} as revision {revision}; tokens that were revoked since are in force again"
+        done = archive.unpack(backup, directory, datetime.now(UTC), replace=replace)
+    except BaseException:
+        directory.discard()
+        raise
+    directory.close()
+    kept = "".join(f"\nkept what was there before: {file}" for file in done.kept)
+    text = f"{data} holds {backup} as revision {done.revision}; tokens that were revoked since are in force again"
+    return text + kept
 
 
 def _no_store(data: Path) -> Diagnostic:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import os
+from collections.abc import Iterator
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from underlace.api.call import actor_of, answer, run
 from underlace.controller.archive import Archive
 from underlace.controller.controller import Controller
 from underlace.controller.document import Document
+
+PIECE = 256 * 1024
+"""Bytes of a backup in memory at a time."""
 
 Revision = Annotated[int | None, Query(ge=0, le=2**53, description="Wait state of this revision, not of the last.")]
 Number = Annotated[int, Path(ge=0, le=2**53, description="A revision.")]
@@ -66,13 +71,23 @@ def _mount_whole(router: APIRouter, controller: Controller, archive: Archive) ->
 
     async def backup(request: Request) -> Response:
         """A backup of the store and the CA. Whoever holds it holds the fabric: it is for administrators."""
-        body = await run(archive.pack, actor_of(request))
-        headers = {"content-disposition": 'attachment; filename="underlace-backup.tar"'}
-        return Response(body, 200, headers, media_type="application/x-tar")
+        whole = await run(archive.pack, actor_of(request))
+        size = os.fstat(whole.fileno()).st_size
+        headers = {
+            "content-disposition": 'attachment; filename="underlace-backup.tar"',
+            "content-length": str(size),
+        }
+        return StreamingResponse(_pieces(whole), 200, headers, media_type="application/x-tar")
 
     router.add_api_route("/export", export, methods=["GET"])
     router.add_api_route("/differences", differences, methods=["GET"])
     router.add_api_route("/backup", backup, methods=["GET"])
+
+
+def _pieces(whole: IO[bytes]) -> Iterator[bytes]:
+    with whole:
+        while piece := whole.read(PIECE):
+            yield piece
 
 
 def _exported(document: Document) -> dict[str, Any]:

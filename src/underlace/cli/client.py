@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any, NoReturn
 from urllib.parse import quote
 
 import httpx
@@ -66,9 +66,19 @@ class Client:
         except msgspec.DecodeError:
             raise Stop(Exit.REFUSED, [self._stranger(response)]) from None
 
-    def download(self, path: str) -> bytes:
-        """The answer as it is."""
-        return self._send("GET", path, None, None).content
+    def download(self, path: str, out: IO[bytes]) -> int:
+        """Write the answer as it is; returns how many bytes it has."""
+        size = 0
+        try:
+            with self._http.stream("GET", path) as response:
+                if not response.is_success:
+                    response.read()
+                    self._refuse(response)
+                for piece in response.iter_bytes():
+                    size += out.write(piece)
+        except (httpx.HTTPError, ssl.SSLError) as fault:
+            raise Stop(Exit.UNREACHABLE, [self._unreachable(fault)]) from None
+        return size
 
     def _send(self, method: str, path: str, body: object, query: Mapping[str, Any] | None) -> httpx.Response:
         content = None if body is None else msgspec.json.encode(body)
@@ -77,8 +87,11 @@ class Client:
             response = self._http.request(method, path, content=content, headers=headers, params=query)
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as fault:
             raise Stop(Exit.UNREACHABLE, [self._unreachable(fault)]) from None
-        if response.is_success:
-            return response
+        if not response.is_success:
+            self._refuse(response)
+        return response
+
+    def _refuse(self, response: httpx.Response) -> NoReturn:
         code = Exit.UNREACHABLE if response.status_code in (401, 429) else Exit.REFUSED
         raise Stop(code, self._findings(response))
 

@@ -20,8 +20,8 @@ Data = Annotated[Path | None, typer.Option(metavar="DIR", help="The controller's
 Serve = Callable[["Settings"], None]
 """Runs a controller until SIGTERM."""
 
-Unpack = Callable[[Path, Path], str]
-"""(backup, data directory) -> what was done, for people."""
+Unpack = Callable[[Path, Path, bool], str]
+"""(backup, data directory, whether to replace a store) -> what was done, for people."""
 
 Renew = Callable[[Path], str]
 """Makes a token for the owner of a data directory -> what was done, for people."""
@@ -68,9 +68,15 @@ def _restore(unpack: Unpack) -> Callable[..., None]:
         ctx: typer.Context,
         backup: Annotated[Path, typer.Argument(metavar="BACKUP", help="A file that `underlace backup` wrote.")],
         data: Data = None,
+        replace: Annotated[
+            bool, typer.Option("--replace", help="Put it in the place of a store that is there; that one is kept.")
+        ] = False,
     ) -> None:
-        """Make a data directory from a backup. No controller may run on it; it is started afterwards."""
-        output.note(unpack(backup, _settings(ctx, data=data).data))
+        """Make a data directory from a backup. No controller may run on it; it is started afterwards.
+
+        All or nothing. A store in the directory is replaced with --replace only, and kept beside the new one.
+        """
+        output.note(unpack(backup, _settings(ctx, data=data).data, replace))
 
     return restore
 

@@ -107,18 +107,30 @@ def _not_written(file: Path, why: str) -> Diagnostic:
     )
 
 
+def _there_already(file: Path) -> Diagnostic:
+    return Diagnostic(
+        Where(file=str(file)),
+        "file-exists",
+        "There is a file of this name",
+        f"{file} may be an older backup.",
+        "Choose another name, or say that you mean it: underlace backup --force FILE",
+    )
+
+
 def backup(
     ctx: typer.Context,
     file: Annotated[
         Path, typer.Argument(help="Where to put the backup. It holds the keys of the CA: keep it private.")
     ],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if there is one.")] = False,
 ) -> None:
     """Write a backup of the running controller: intent, history, allocations, identity and CA."""
+    if file.exists() and not force:
+        raise Refused([_there_already(file)])
     partial = file.with_name(file.name + ".partial")
     try:
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-            body = session_of(ctx).client.download("/v1/backup")
-            out.write(body)
+            size = session_of(ctx).client.download("/v1/backup", out)
             out.flush()
             os.fsync(out.fileno())
         partial.replace(file)
@@ -126,4 +138,4 @@ def backup(
         raise Refused([_not_written(file, fault.strerror or str(fault))]) from None
     finally:
         partial.unlink(missing_ok=True)
-    output.note(f"{file}: {len(body)} bytes")
+    output.note(f"{file}: {size} bytes")

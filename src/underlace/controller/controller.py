@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -218,9 +219,9 @@ class Controller:
 
     # The store
 
-    def backup(self, actor: Actor) -> bytes:
-        """A consistent copy of the store; `restore.restore` takes it."""
-        return maintenance.back_up(self._engine, actor)
+    def backup(self, actor: Actor, target: Path) -> None:
+        """Write a consistent copy of the store to a new file; `restore.restore` takes it."""
+        maintenance.back_up(self._engine, actor, target)
 
     def differences(self, actor: Actor) -> list[Difference]:
         """Where the stored fragments are not those of a full compile: law 7, or what an upgrade would change."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -21,16 +22,19 @@ from underlace.model.diagnostic import Diagnostic, Refused, Where
 class DataDirectory:
     """Held from `open` to `close`: one controller, or one restore, at a time."""
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: int, made: tuple[Path, ...] = ()) -> None:
         self.path = path
         self._lock = lock
+        self._made = made
 
     @classmethod
     def open(cls, path: Path) -> DataDirectory:
         """Make the directory if need be, and hold it. Refused when it cannot be had, saying who has it."""
+        pid = path / "controller.pid"
+        made = tuple(p for p in (pid, path, *path.parents) if not p.exists())
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(path / "controller.pid", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = os.open(pid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as fault:
             raise Refused([_unusable(path, fault.strerror or str(fault))]) from None
         try:
@@ -42,11 +46,18 @@ class DataDirectory:
             raise Refused([_in_use(path, holder)]) from None
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        return cls(path, lock)
+        return cls(path, lock, made)
 
     def close(self) -> None:
         os.ftruncate(self._lock, 0)
         os.close(self._lock)
+
+    def discard(self) -> None:
+        """Close, and take away again what `open` made, as far as nothing else is in it."""
+        with suppress(OSError):
+            for one in self._made:
+                one.rmdir() if one.is_dir() else one.unlink()
+        self.close()
 
     @property
     def store(self) -> Path:

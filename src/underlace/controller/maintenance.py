@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,13 +28,10 @@ class Difference(msgspec.Struct, frozen=True):
     compiled: str | None
 
 
-def back_up(engine: Engine, actor: Actor) -> bytes:
-    """A consistent copy of the store while it is in use."""
+def back_up(engine: Engine, actor: Actor, target: Path) -> None:
+    """Write a consistent copy of the store while it is in use."""
     require(actor, Use.BACK_UP, "make a backup")
-    with tempfile.TemporaryDirectory(dir=engine.store.path.parent, prefix=".backup-") as directory:
-        target = Path(directory) / "store.sqlite"
-        backup.copy(engine.store.path, target)
-        return target.read_bytes()
+    backup.copy(engine.store.path, target)
 
 
 def export(engine: Engine, actor: Actor) -> Iterator[Document]:

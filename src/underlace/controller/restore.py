@@ -7,12 +7,14 @@ A restored store does not know what was allocated after its backup, but devices 
       confirmed what it should hold now: numbers given out meanwhile wait with their resources (law 8);
     - moves the cursors of device-bound pools on. These numbers do not wait: the device itself orders their use.
 
-Devices that came after the backup are known only if the store that is replaced can still be read.
+Devices that came after the backup are known only if the store that is replaced can still be read. That store is kept
+under another name.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -20,7 +22,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from underlace.model.diagnostic import Refused
 from underlace.store import backup, devices, ledger, numbers
@@ -40,27 +41,36 @@ class _Known(NamedTuple):
     devices: tuple[DeviceRow, ...] = ()
 
 
-def restore(source: Path, target: Path, now: datetime, actor: str = "restore") -> int:
+def restore(source: Path, target: Path, now: datetime, actor: str = "restore", keep: str = ".before-restore") -> int:
     """Restore the backup `source` as the store `target`, which nobody has open; returns the new revision.
 
-    All or nothing: a failure leaves the target as it was.
+    All or nothing: a failure leaves the target as it was. keep: what the name of a store that was there is given at
+    its end.
     """
     old = _look(target)
     new = target.with_name(f".{target.name}.restoring")
     new.unlink(missing_ok=True)
     try:
         backup.copy(source, new)
-        store = Store.open(new)
-        try:
-            revision = store.write(lambda c: _leap(c, old, ledger.stamp(now), actor))
-        finally:
-            store.close()
+        revision = _prepare(new, source, lambda c: _leap(c, old, ledger.stamp(now), actor))
+        if target.exists():
+            backup.keep(target, target.with_name(target.name + keep))
         backup.put_in_place(new, target)
     finally:
         for name in (new, f"{new}-wal", f"{new}-shm"):
             with suppress(FileNotFoundError):
                 os.unlink(name)
     return revision
+
+
+def _prepare(new: Path, source: Path, work: Callable[[Connection], int]) -> int:
+    """Bring a copy of the backup up to this release, and let `work` write to it."""
+    with backup.usable(source):
+        store = Store.open(new)
+        try:
+            return store.write(work)
+        finally:
+            store.close()
 
 
 def _look(target: Path) -> _Known:
@@ -70,13 +80,14 @@ def _look(target: Path) -> _Known:
     copied = target.with_name(f".{target.name}.replaced")
     try:
         backup.copy(target, copied)
-        store = Store.open(copied)
-        try:
-            with store.read() as c:
-                return _Known(ledger.counters(c), tuple(devices.every(c)))
-        finally:
-            store.close()
-    except (Refused, SQLAlchemyError):
+        with backup.usable(target):
+            store = Store.open(copied)
+            try:
+                with store.read() as c:
+                    return _Known(ledger.counters(c), tuple(devices.every(c)))
+            finally:
+                store.close()
+    except Refused:
         return _Known()
     finally:
         for name in (copied, f"{copied}-wal", f"{copied}-shm"):

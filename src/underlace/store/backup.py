@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from underlace.model.diagnostic import Diagnostic, Refused, Where
@@ -16,7 +18,7 @@ PAGES = 4_096
 def copy(source: Path, target: Path) -> None:
     """Copy a store. Refused when the source is none."""
     if not source.is_file():
-        raise Refused([_unreadable(source, "there is no such file")])
+        raise Refused([unreadable(source, "there is no such file")])
     try:
         with closing(sqlite3.connect(source, timeout=30)) as one, closing(sqlite3.connect(target)) as other:
             one.backup(other, pages=PAGES)
@@ -29,8 +31,35 @@ def copy(source: Path, target: Path) -> None:
             # A file by itself: no journal beside it is needed to read it.
             other.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.DatabaseError as fault:
-        raise Refused([_unreadable(source, str(fault))]) from None
+        raise Refused([unreadable(source, str(fault))]) from None
     _sync(target)
+
+
+@contextmanager
+def usable(source: Path) -> Iterator[None]:
+    """Around work on a copy of `source`: Refused when it turns out that no store of ours ever looked like this."""
+    try:
+        yield
+    except (Refused, OSError):
+        raise
+    except Exception as fault:
+        # A database of anybody's may hold anything, and so fail in any way: of SQL, of migrations, of values.
+        why = str(getattr(fault, "orig", None) or fault).splitlines() or [type(fault).__name__]
+        raise Refused([unreadable(source, why[0])]) from None
+
+
+def keep(store: Path, name: Path) -> None:
+    """Give a closed store, or what is left of one, a second name: so it is there under one of them at any moment."""
+    for suffix in ("", "-wal"):
+        file, second = Path(f"{store}{suffix}"), Path(f"{name}{suffix}")
+        second.unlink(missing_ok=True)
+        if not file.exists():
+            continue
+        try:
+            os.link(file, second)
+        except OSError:
+            shutil.copy2(file, second)  # a file system without links
+            _sync(second)
 
 
 def put_in_place(new: Path, target: Path) -> None:
@@ -52,7 +81,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _unreadable(path: Path, why: str) -> Diagnostic:
+def unreadable(path: Path, why: str) -> Diagnostic:
     return Diagnostic(
         Where(file=str(path)),
         "backup-unreadable",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ from hypothesis import strategies as st
 from support.api_server import Served, Trust, application, serving
 from support.controlled import QUICKSTART
 from underlace.access import Role
+from underlace.api import fabric
 from underlace.cli.intent import as_body
 from underlace.kinds.registry import KINDS
 from underlace.model.document import read_paths
@@ -120,6 +123,18 @@ def _agent(served: Served, device: str) -> httpx.Client:
     client = served.client(certificate=served.trust.device(device), agents=True)
     client.headers["Underlace-Agent"] = "1"
     return client
+
+
+def test_a_backup_comes_in_pieces_and_leaves_nothing(served: Served, admin: httpx.Client) -> None:
+    before = sorted(served.trust.directory.iterdir())
+    with admin.stream("GET", "/v1/backup") as response:
+        assert response.status_code == 200
+        size = int(response.headers["content-length"])
+        received = b"".join(response.iter_bytes())
+    assert len(received) == size > fabric.PIECE, "it takes more than one"
+    with tarfile.open(fileobj=io.BytesIO(received)) as tar:
+        assert set(tar.getnames()) == {"underlace.json", "store.sqlite", "ca/ca.key", "ca/ca.pem"}
+    assert sorted(served.trust.directory.iterdir()) == before
 
 
 def test_an_agent_that_waits_gets_a_change_when_it_comes(served: Served, admin: httpx.Client) -> None:

@@ -189,7 +189,35 @@ def test_what_is_no_backup_is_refused_and_changes_nothing(tmp_path: Path, body: 
         file.write_bytes(body)
     refused = underlace(tmp_path, "restore", str(file), "--data", str(tmp_path / "d"))
     assert (refused.code, "error[backup-unusable]" in refused.err) == (1, True), refused.err
-    assert sorted(f.name for f in (tmp_path / "d").iterdir()) == ["controller.pid"]
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_restore_replaces_a_store_only_when_told_and_keeps_it(up: Up, tmp_path: Path) -> None:
+    shell = Shell(up, tmp_path)
+    first, second = tmp_path / "first.tar", tmp_path / "second.tar"
+    assert shell("backup", str(first)).code == 0
+    intent = tmp_path / "intent.yaml"
+    intent.write_text("{kind: tenant, name: acme, spec: {}}\n")
+    assert shell("apply", "-f", str(intent)).code == 0
+    again = shell("backup", str(first))
+    assert (again.code, "error[file-exists]" in again.err) == (1, True)
+    assert shell("backup", str(second)).code == 0
+    assert shell("backup", "--force", str(second)).code == 0
+    assert up.stop() == 0
+    before = sorted(f.name for f in up.data.rglob("*"))
+    held = (up.data / "store.sqlite").read_bytes()
+    refused = underlace(tmp_path, "restore", str(first), "--data", str(up.data))
+    assert (refused.code, "error[restore-over-store]" in refused.err) == (1, True)
+    assert (up.data / "store.sqlite").read_bytes() == held
+    assert sorted(f.name for f in up.data.rglob("*")) == before
+    done = underlace(tmp_path, "restore", "--replace", str(first), "--data", str(up.data))
+    assert done.code == 0, done.err
+    kept = up.data / "store.sqlite.before-restore"
+    assert f"kept what was there before: {kept}" in done.err
+    assert kept.read_bytes() == held
+    assert sorted(f.name for f in up.data.rglob("*")) == sorted([*before, kept.name]), "the CA is the same"
+    up.start()
+    assert shell("get", "tenant", "acme").code == 1, "it was made after the backup"
 
 
 def test_an_administrator_who_lost_the_token_gets_another(up: Up, tmp_path: Path) -> None:

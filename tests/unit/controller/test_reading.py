@@ -152,7 +152,7 @@ def test_a_tenant_sees_its_own_and_nothing_else(fabric: Rig) -> None:
         lambda: c.as_of(ACME, 2),
         lambda: list(c.export(ACME)),
         lambda: c.forget(READER, "leaf1"),
-        lambda: c.backup(READER),
+        lambda: c.backup(READER, Path("/nowhere")),
     ):
         assert [code for code, _, _ in refusals(work)] == ["forbidden"]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ def fabric(tmp_path: Path) -> Iterator[Rig]:
 
 def saved(fabric: Rig) -> Path:
     path = fabric.path / "backup"
-    path.write_bytes(fabric.controller.backup(ADMIN))
+    fabric.controller.backup(ADMIN, path)
     return path
 
 
@@ -96,6 +98,44 @@ def test_a_damaged_store_is_replaced(fabric: Rig) -> None:
     fabric.close()
     (fabric.path / "store.sqlite").write_bytes(b"eaten by a disk")
     restore(backup, fabric.path / "store.sqlite", NOW)
+    assert (fabric.path / "store.sqlite.before-restore").read_bytes() == b"eaten by a disk"
     again = rig(fabric.path)
     assert again.hashes() == before
+    again.close()
+
+
+SPOILED = {
+    "no counters that are numbers": "UPDATE meta SET value = 'many' WHERE name = 'revision'",
+    "a table less": "DROP TABLE device",
+    "a migration that was done": "UPDATE alembic_version SET version_num = '0001'",
+    "a column less": "ALTER TABLE audit DROP COLUMN detail",
+}
+
+
+@pytest.mark.parametrize("statement", SPOILED.values(), ids=SPOILED)
+def test_a_store_that_is_none_of_ours_is_refused_without_a_trace(fabric: Rig, statement: str) -> None:
+    backup = saved(fabric)
+    with closing(sqlite3.connect(backup)) as c, c:
+        c.execute(statement)
+    fabric.close()
+    files = {p.name: p.read_bytes() for p in fabric.path.iterdir()}
+    with pytest.raises(Refused) as refused:
+        restore(backup, fabric.path / "store.sqlite", NOW)
+    assert [d.code for d in refused.value.diagnostics] == ["backup-unreadable"]
+    assert {p.name: p.read_bytes() for p in fabric.path.iterdir()} == files
+
+
+def test_what_was_written_last_is_kept_too(fabric: Rig) -> None:
+    """A store whose controller was killed has its last changes in the journal beside it."""
+    backup = saved(fabric)
+    with closing(sqlite3.connect(fabric.path / "store.sqlite")) as reader:
+        reader.execute("SELECT count(*) FROM meta").fetchone()
+        fabric.put(doc("tenant", "last"))
+        fabric.close()
+        restore(backup, fabric.path / "store.sqlite", NOW)
+    (fabric.path / "kept").mkdir()
+    for kept in fabric.path.glob("store.sqlite.before-restore*"):
+        kept.rename(fabric.path / "kept" / kept.name.replace(".before-restore", ""))
+    again = rig(fabric.path / "kept")
+    assert again.controller.get(ADMIN, Ref("tenant", "-", "last")).name == "last"
     again.close()
