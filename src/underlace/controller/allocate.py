@@ -133,6 +133,7 @@ def _take_requested(run: Run, missing: Mapping[Slot, Need]) -> list[Held]:
         return []
     present = numbers.at(run.c, [(need.pool, value) for _, need, value in requests])
     taken: dict[tuple[str, int], Held] = {}
+    first: dict[tuple[str, int], Need] = {}
     for (owner, slot), need, value in requests:
         at = (need.pool, value)
         known = present.get(at)
@@ -141,7 +142,11 @@ def _take_requested(run: Run, missing: Mapping[Slot, Need]) -> list[Held]:
             run.found.append(_out_of_range(need, value))
         elif holder is not None:
             run.found.append(_in_use(run, need, value, holder))
+            if (other := first.pop(at, None)) is not None:
+                # Both are written in this change: either of them may be the one that is meant otherwise.
+                run.found.append(_in_use(run, other, value, Held(need.pool, value, owner, slot)))
         else:
+            first[at] = need
             taken[at] = Held(need.pool, value, owner, slot, known is not None and not slot_device(slot))
     return list(taken.values())
 
@@ -291,7 +296,7 @@ def _not_theirs(need: Need, value: int) -> Diagnostic:
         "number-not-granted",
         "A number was chosen by somebody who may not choose numbers",
         f"{need.owner} asks for {value} of {need.pool}; numbers of the fabric are chosen by operators.",
-        "Leave it out to have one allocated, or ask an operator.",
+        "Leave it out to have one allocated, or have an operator apply this document.",
     )
 
 
@@ -321,5 +326,7 @@ def _exhausted(run: Run, need: Need) -> Diagnostic:
         "No number is free",
         f"{need.owner} needs a number of {need.pool}, but all of {ranges} are in use or wait in quarantine until "
         "devices have confirmed their removal.",
-        "Delete what is not needed, widen the range, or see which devices are behind: underlace device list",
+        "Delete what is not needed, widen the range, or see which devices are behind: underlace device list"
+        if run.actor.sees_all
+        else "Delete what you do not need, or ask an operator for more numbers.",
     )

@@ -27,11 +27,10 @@ Told = tuple[str, str, str]
 """(code, resource, pointer)"""
 
 DIFFERENCES: dict[str, tuple[set[Told], set[Told]]] = {
-    # Two ask for one number. The controller gives it to the one written first, the view of the golden texts to the
-    # one whose name comes first; the other is told.
+    # Two ask for one number. The controller tells both, the view of the golden texts the one whose name comes later.
     "requested-numbers": (
-        {("number-in-use", "vpc/acme/a", "/spec/vni")},
-        {("number-in-use", "vnet/acme/b", "/spec/vni")},
+        set(),
+        {("number-in-use", "vnet/acme/b", "/spec/vni"), ("number-in-use", "switch/-/leaf3", "/spec/asn")},
     ),
 }
 """By case: what only the golden text says, and what only the controller says."""

@@ -114,7 +114,12 @@ def test_two_resources_of_one_change_do_not_share_what_is_exclusive(fabric: Rig)
         doc("vnet", "one", "acme", vpc="red", ports=[{"port": "swp12@leaf1"}], vni=500),
         doc("vnet", "two", "bolt", vpc="blue", ports=[{"port": "swp12@leaf1"}], vni=500),
     )
-    assert sorted(code for code, _ in found) == ["already-claimed", "already-claimed", "number-in-use"]
+    assert sorted(found) == [
+        ("already-claimed", "vnet/acme/one/spec/ports/0/port"),
+        ("already-claimed", "vnet/bolt/two/spec/ports/0/port"),
+        ("number-in-use", "vnet/acme/one/spec/vni"),
+        ("number-in-use", "vnet/bolt/two/spec/vni"),
+    ]
 
 
 def test_an_exclusive_thing_changes_hands_in_one_change(fabric: Rig) -> None:
