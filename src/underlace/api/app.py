@@ -27,14 +27,26 @@ from underlace.compiler import Why
 from underlace.controller.archive import Archive
 from underlace.controller.controller import Controller
 from underlace.controller.devices import Device
-from underlace.controller.history import RevisionItem, VersionItem
+from underlace.controller.history import ChangeItem, RevisionItem, VersionItem
 from underlace.controller.identity import Identity
 from underlace.controller.plan import Applied, Plan
 from underlace.controller.resources import Page
 from underlace.controller.status import FabricStatus
 from underlace.model.diagnostic import Refused
 
-SHAPES = (Plan, Applied, Page, FabricStatus, Device, RevisionItem, VersionItem, Why, ChangeRequest, NewToken)
+SHAPES = (
+    Plan,
+    Applied,
+    Page,
+    FabricStatus,
+    Device,
+    RevisionItem,
+    VersionItem,
+    ChangeItem,
+    Why,
+    ChangeRequest,
+    NewToken,
+)
 """What bodies are and answers hold, for OpenAPI: the types of the use cases themselves."""
 
 

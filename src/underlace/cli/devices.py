@@ -94,5 +94,5 @@ def _row(d: dict[str, Any]) -> tuple[object, ...]:
         ", ".join(d["drift"]) or "-",
         d["last_seen"] or "never",
         d["agent_version"] or "-",
-        " ".join(filter(None, (d["driver"], d["os_version"]))) or "-",
+        " ".join(filter(None, (d["os"], d["os_version"]))) or "-",
     )

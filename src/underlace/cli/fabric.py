@@ -10,6 +10,7 @@ import typer
 
 from underlace.cli import output
 from underlace.cli.failure import Exit
+from underlace.cli.intent import SIGNS
 from underlace.cli.output import Format
 from underlace.cli.resources import waiting
 from underlace.cli.session import session_of
@@ -84,8 +85,7 @@ def _show_revision(found: dict[str, Any], form: Format) -> None:
     about = found["revision"]
     output.write(f"revision {about['id']} at {about['at']} by {about['actor']}: {about['message'] or '-'}")
     for item in found["items"]:
-        sign = "-" if item["spec"] is None else "+"
-        output.write(f"{sign} {item['kind']}/{item['tenant']}/{item['name']}")
+        output.write(f"{SIGNS[item['action']]} {item['kind']}/{item['tenant']}/{item['name']}")
 
 
 def whoami(ctx: typer.Context, form: Output = Format.TABLE) -> None:

@@ -21,7 +21,7 @@ from underlace.controller import plan as planning
 from underlace.controller.contact import Contacts
 from underlace.controller.devices import Device
 from underlace.controller.document import Document, Request, placed
-from underlace.controller.history import RevisionItem, VersionItem
+from underlace.controller.history import ChangeItem, RevisionItem, VersionItem
 from underlace.controller.maintenance import Difference
 from underlace.controller.plan import Applied, Plan
 from underlace.controller.resources import Item, Page
@@ -181,11 +181,11 @@ class Controller:
     def revisions(self, actor: Actor, limit: int = 100, before: int | None = None) -> list[RevisionItem]:
         return history.revisions(self._engine, actor, limit, before)
 
-    def revision(self, actor: Actor, number: int) -> tuple[RevisionItem, list[VersionItem]]:
+    def revision(self, actor: Actor, number: int) -> tuple[RevisionItem, list[ChangeItem]]:
         """A revision and what it wrote."""
         return history.revision(self._engine, actor, number)
 
-    def history(self, actor: Actor, ref: Ref, limit: int = 100) -> list[VersionItem]:
+    def history(self, actor: Actor, ref: Ref, limit: int = 100) -> list[ChangeItem]:
         return history.versions(self._engine, actor, ref, limit)
 
     def as_of(self, actor: Actor, revision: int) -> list[VersionItem]:

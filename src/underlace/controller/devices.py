@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import fabric
 from underlace.store import devices, fragments, ledger, numbers
 from underlace.store.devices import DeviceRow
+from underlace.store.view import StoreView
 
 IN_SYNC, SILENT = "in-sync", "silent"
 
@@ -28,7 +30,8 @@ NEVER = 1 << 62
 class Device(msgspec.Struct, frozen=True):
     """state: "in-sync", "behind", "rejected", "reverted" or "failed", by its last word; "never-seen" before that;
     "silent" when nothing was heard of its agent for so long that its last word says little. last_seen: when its agent
-    was last heard, if only that it waits; last_report: when it last said what it holds.
+    was last heard, if only that it waits; last_report: when it last said what it holds. os: by its last word, before
+    that by intent; driver and os_version: by its last word.
 
     desired: revision of the last change of what it should hold; offered: the highest ever handed out to it; reported:
     of what it said that it holds; confirmed: up to which it has let go of what was taken away. pending: scopes that
@@ -46,6 +49,7 @@ class Device(msgspec.Struct, frozen=True):
     last_seen: str
     last_report: str
     agent_version: str
+    os: str
     driver: str
     os_version: str
     diagnostics: list[Any]
@@ -63,7 +67,7 @@ def require(actor: Actor, use: Use, what: str) -> None:
 def every(engine: Engine, actor: Actor) -> list[Device]:
     require(actor, Use.READ_FABRIC, "read devices")
     with engine.store.read() as c:
-        return [shown(engine, row) for row in devices.every(c)]
+        return shown(engine, c, devices.every(c))
 
 
 def one(engine: Engine, actor: Actor, name: str) -> Device:
@@ -75,7 +79,8 @@ def one(engine: Engine, actor: Actor, name: str) -> Device:
         held = fragments.held_by(c, name)
         desired = fragments.desired(c, name)
         differ = sorted(s for s in held.keys() | desired.keys() if held.get(s) != desired.get(s))
-        return shown(engine, row, tuple(differ))
+        (device,) = shown(engine, c, [row])
+        return msgspec.structs.replace(device, pending=tuple(differ))
 
 
 def config(engine: Engine, actor: Actor, name: str) -> list[str]:
@@ -113,8 +118,7 @@ def _forget(engine: Engine, c: Connection, actor: Actor, name: str) -> frozenset
 
 def driver_of(engine: Engine, c: Connection, name: str) -> Driver | None:
     """The driver of the OS that intent gives a device."""
-    switch = engine.view(c).get(fabric("switch", name))
-    return None if switch is None else engine.drivers.get(switch.spec.os)
+    return engine.drivers.get(_intended_os(engine.view(c), name))
 
 
 def scopes_of(c: Connection, name: str) -> list[tuple[DeviceObject, ...]]:
@@ -123,7 +127,19 @@ def scopes_of(c: Connection, name: str) -> list[tuple[DeviceObject, ...]]:
     return [tuple(decode_fragment(body.encode())) for body in bodies.values()]
 
 
-def shown(engine: Engine, row: DeviceRow, pending: tuple[str, ...] = ()) -> Device:
+def shown(engine: Engine, c: Connection, rows: Iterable[DeviceRow]) -> list[Device]:
+    rows = list(rows)
+    view = engine.view(c)
+    view.load(fabric("switch", row.name) for row in rows if not row.driver)
+    return [_shown(engine, row, row.driver or _intended_os(view, row.name)) for row in rows]
+
+
+def _intended_os(view: StoreView, name: str) -> str:
+    switch = view.get(fabric("switch", name))
+    return "" if switch is None else switch.spec.os
+
+
+def _shown(engine: Engine, row: DeviceRow, os: str) -> Device:
     return Device(
         row.name,
         SILENT if engine.contacts.is_silent(row) else word_of(row),
@@ -136,13 +152,13 @@ def shown(engine: Engine, row: DeviceRow, pending: tuple[str, ...] = ()) -> Devi
         engine.contacts.last(row),
         row.last_seen,
         row.agent_version,
+        os,
         row.driver,
         row.os_version,
         msgspec.json.decode(row.diagnostics),
         msgspec.json.decode(row.drift),
         row.rejected,
         row.simulated,
-        pending,
     )
 
 

@@ -34,6 +34,12 @@ class VersionItem(msgspec.Struct, frozen=True):
     spec: dict[str, Any] | None
 
 
+class ChangeItem(VersionItem, frozen=True):
+    """A version with what made it. action: "create", "update" or "delete"."""
+
+    action: str
+
+
 def revisions(engine: Engine, actor: Actor, limit: int = 100, before: int | None = None) -> list[RevisionItem]:
     """The newest first."""
     require(actor, Use.READ_FABRIC, "read revisions")
@@ -41,17 +47,17 @@ def revisions(engine: Engine, actor: Actor, limit: int = 100, before: int | None
         return [RevisionItem(*r) for r in ledger.revisions(c, limit, before)]
 
 
-def revision(engine: Engine, actor: Actor, number: int) -> tuple[RevisionItem, list[VersionItem]]:
+def revision(engine: Engine, actor: Actor, number: int) -> tuple[RevisionItem, list[ChangeItem]]:
     """A revision and what it wrote."""
     require(actor, Use.READ_FABRIC, "read revisions")
     with engine.store.read() as c:
         found = ledger.revision(c, number)
         if found is None:
             raise Refused([_no_revision(number)])
-        return RevisionItem(*found), [_version(v) for v in ledger.changed_at(c, number)]
+        return RevisionItem(*found), [_change(v) for v in ledger.changed_at(c, number)]
 
 
-def versions(engine: Engine, actor: Actor, ref: Ref, limit: int = 100) -> list[VersionItem]:
+def versions(engine: Engine, actor: Actor, ref: Ref, limit: int = 100) -> list[ChangeItem]:
     """The life of one identity, the newest first; a name used again continues it.
 
     A fabric resource that is assigned to a tenant now may have been another's before: its past is for those who read
@@ -66,7 +72,7 @@ def versions(engine: Engine, actor: Actor, ref: Ref, limit: int = 100) -> list[V
         found = ledger.versions(c, ref, limit)
     if not found:
         raise Refused([missing(ref)])
-    return [_version(v) for v in found]
+    return [_change(v) for v in found]
 
 
 def as_of(engine: Engine, actor: Actor, number: int) -> list[VersionItem]:
@@ -81,6 +87,12 @@ def as_of(engine: Engine, actor: Actor, number: int) -> list[VersionItem]:
 def _version(v: Version) -> VersionItem:
     spec = None if v.spec is None else msgspec.json.decode(v.spec)
     return VersionItem(v.revision, *v.ref, v.id, msgspec.json.decode(v.labels), spec)
+
+
+def _change(v: Version) -> ChangeItem:
+    action = "delete" if v.spec is None else "create" if v.first else "update"
+    item = _version(v)
+    return ChangeItem(item.revision, *v.ref, item.id, item.labels, item.spec, action)
 
 
 def _no_revision(number: int) -> Diagnostic:

@@ -48,18 +48,18 @@ def fabric_status(engine: Engine, actor: Actor, revision: int | None = None) -> 
         behind = [d for d in every if inventory.word_of(d) != inventory.IN_SYNC]
         found = _waiting(engine, c, actor, behind, revision)
         simulated = ledger.facts(c).get("simulated") == "true"
-    if revision is not None:
-        # What a revision took away is gone when the devices that it changed have said so.
-        behind = [d for d in behind if d.offered and d.desired >= revision and d.reported < revision]
-    silent = {d.name for d in every if engine.contacts.is_silent(d)}
-    late = {d.name for d in behind} | (silent if revision is None else set())
+        if revision is not None:
+            # What a revision took away is gone when the devices that it changed have said so.
+            behind = [d for d in behind if d.offered and d.desired >= revision and d.reported < revision]
+        silent = {d.name for d in every if engine.contacts.is_silent(d)}
+        late = {d.name for d in behind} | (silent if revision is None else set())
+        shown = inventory.shown(engine, c, [d for d in every if d.name in late]) if actor.sees_all else []
     state = PROVISIONING if found or behind else SILENT if late else ACTIVE
     answer = newest if revision is None else revision
     if not actor.sees_all:
         return FabricStatus(answer, state, simulated, found, (), 0, 0, 0)
-    shown = tuple(inventory.shown(engine, d) for d in every if d.name in late)
     in_sync = sum(d.name not in silent and inventory.word_of(d) == inventory.IN_SYNC for d in every)
-    return FabricStatus(answer, state, simulated, found, shown, in_sync, len(every), len(silent))
+    return FabricStatus(answer, state, simulated, found, tuple(shown), in_sync, len(every), len(silent))
 
 
 def _waiting(

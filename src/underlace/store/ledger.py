@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, bindparam, exists, func, insert, select
 
 from underlace.model.ids import Ref
 from underlace.store import schema
@@ -41,6 +41,8 @@ class Version(NamedTuple):
     ref: Ref
     labels: str
     spec: str | None
+    first: bool = False
+    """Whether it did not exist before, where that was asked."""
 
 
 def facts(c: Connection) -> dict[str, str]:
@@ -82,6 +84,10 @@ _ONE = select(*schema.revision.columns).where(schema.revision.c.id == bindparam(
 _COLUMNS = (_h.revision, _h.id, _h.kind, _h.tenant, _h.name, _h.labels, _h.spec)
 
 
+_earlier = schema.history.alias("earlier")
+_FIRST = ~exists().where(_earlier.c.id == _h.id, _earlier.c.revision < _h.revision)
+
+
 def revisions(c: Connection, limit: int, before: int | None = None) -> list[Revision]:
     """The newest first; before: only older ones than this."""
     query = _REVISIONS if before is None else _REVISIONS.where(schema.revision.c.id < before)
@@ -95,13 +101,13 @@ def revision(c: Connection, number: int) -> Revision | None:
 
 def changed_at(c: Connection, number: int) -> list[Version]:
     """What a revision did, in order of identity."""
-    query = select(*_COLUMNS).where(_h.revision == number).order_by(_h.kind, _h.tenant, _h.name)
+    query = select(*_COLUMNS, _FIRST).where(_h.revision == number).order_by(_h.kind, _h.tenant, _h.name)
     return [_version(r) for r in c.execute(query)]
 
 
 def versions(c: Connection, ref: Ref, limit: int) -> list[Version]:
     """The history of an identity, the newest first; a name used again continues the history."""
-    query = select(*_COLUMNS).where(_h.kind == ref.kind, _h.tenant == ref.tenant, _h.name == ref.name)
+    query = select(*_COLUMNS, _FIRST).where(_h.kind == ref.kind, _h.tenant == ref.tenant, _h.name == ref.name)
     return [_version(r) for r in c.execute(query.order_by(_h.revision.desc(), _h.id.desc()).limit(limit))]
 
 
@@ -114,4 +120,4 @@ def as_of(c: Connection, number: int) -> list[Version]:
 
 
 def _version(r: Sequence[Any]) -> Version:
-    return Version(r[0], r[1], Ref(r[2], r[3], r[4]), r[5], r[6])
+    return Version(r[0], r[1], Ref(r[2], r[3], r[4]), r[5], r[6], *map(bool, r[7:]))

@@ -120,6 +120,12 @@ def test_a_device_keeps_what_it_said(fabric: Rig) -> None:
     fabric.controller.report(LEAF1, said)
     device = fabric.controller.device(ADMIN, "leaf1")
     assert (device.state, device.os_version, device.drift) == ("in-sync", "8.4.4", ["port:swp5"])
+    assert {
+        d.name: (d.os, d.os_version) for d in fabric.controller.devices(ADMIN) if d.name in ("leaf1", "leaf2")
+    } == {
+        "leaf1": ("linux", "8.4.4"),
+        "leaf2": ("linux", ""),
+    }, "before its first word a device has the OS that intent gives it"
     assert device.last_seen == "2030-01-01T00:00:00.000Z"
     fabric.put(CHANGE)
     device = fabric.controller.device(ADMIN, "leaf1")
