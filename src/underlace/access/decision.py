@@ -138,7 +138,7 @@ def missing(ref: Ref, pointer: str = "") -> Diagnostic:
         "not-found",
         "The resource does not exist",
         f"There is no {ref.kind} {_spoken(ref)} that you may see.",
-        f"List what there is: underlace get {ref.kind}",
+        f"List what you may see: underlace get {ref.kind}",
     )
 
 
@@ -149,7 +149,8 @@ def forbidden(actor: Actor, what: str, ref: Ref | None = None) -> Diagnostic:
         "forbidden",
         "The role of this token does not allow this",
         f"{actor.name} has the role {actor.role} and may not {what}.",
-        "Use a token with a higher role, or ask an administrator: underlace token create --role ROLE NAME",
+        "Have somebody do it whose role allows it, or use a token with such a role. Administrators make tokens: "
+        "underlace token create --role ROLE NAME",
     )
 
 

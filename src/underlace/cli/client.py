@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO, Any, NoReturn
 from urllib.parse import quote
 
@@ -19,6 +20,14 @@ from underlace.model.ids import Ref
 TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 
 
+OWN_CONTEXT = "it stands in context.json in the controller's data directory."
+ANOTHER = (
+    "An administrator makes another: underlace token create --as-context NAME; on the controller's machine, while it "
+    "is stopped: underlace recover"
+)
+UNKNOWN = "The controller does not know the token of the context"
+
+
 class _Problem(msgspec.Struct):
     title: str = ""
     detail: str = ""
@@ -28,13 +37,18 @@ class _Problem(msgspec.Struct):
 class Client:
     """Requests that answer with decoded JSON, or stop the command saying why."""
 
-    def __init__(self, context: Context) -> None:
+    """file: where the context was read from, for messages."""
+
+    def __init__(self, context: Context, file: Path) -> None:
         self._context = context
+        self._file = file
         try:
             trust = ssl.create_default_context(cadata=context.ca)
-        except ssl.SSLError as fault:
+        except (ssl.SSLError, ValueError) as fault:
+            detail = f"The field ca is no certificate in PEM: {fault}"
+            remedy = f"Put the CA of the controller into {file}: {OWN_CONTEXT}"
             raise Stop(
-                Exit.UNREACHABLE, [_fault("context-invalid", "The CA of the context is not one", str(fault))]
+                Exit.UNREACHABLE, [self._about_context("The CA of the context is not one", detail, remedy)]
             ) from None
         self._http = httpx.Client(
             base_url=context.url,
@@ -95,7 +109,15 @@ class Client:
         code = Exit.UNREACHABLE if response.status_code in (401, 429) else Exit.REFUSED
         raise Stop(code, self._findings(response))
 
+    def _about_context(self, summary: str, detail: str, remedy: str) -> Diagnostic:
+        return Diagnostic(Where(file=str(self._file)), "context-invalid", summary, detail, remedy)
+
     def _findings(self, response: httpx.Response) -> tuple[Diagnostic, ...]:
+        if response.status_code == 401:
+            detail = (
+                f"{self._context.url} does not know it: it is misspelt, expired, revoked, or another controller's."
+            )
+            return (Diagnostic(Where(file=str(self._file)), "unauthenticated", UNKNOWN, detail, ANOTHER),)
         try:
             told = msgspec.json.decode(response.content, type=_Problem)
         except msgspec.MsgspecError:
@@ -105,17 +127,24 @@ class Client:
     def _unreachable(self, fault: Exception) -> Diagnostic:
         detail = f"{self._context.url}: {fault}"
         if "CERTIFICATE_VERIFY_FAILED" in detail:
-            detail = f"{self._context.url} does not show a certificate of the CA in the context: {fault}"
+            return Diagnostic(
+                Where(file=str(self._file)),
+                "controller-not-trusted",
+                "The controller is not the one that the context trusts",
+                f"{self._context.url} does not show a certificate of the CA in {self._file}: {fault}",
+                f"If url is right, put the CA of that controller into {self._file}: {OWN_CONTEXT}",
+            )
         return _fault(
             "controller-unreachable",
             "The controller cannot be reached",
             detail,
-            "Check that it runs (underlace up), and that the context names it: underlace --context FILE",
+            f"Check that it runs (underlace up) and that {self._file} names it, or name another: "
+            "underlace --context FILE",
         )
 
     def _stranger(self, response: httpx.Response) -> Diagnostic:
         detail = f"{response.request.url} answered {response.status_code} with something that is not JSON."
-        remedy = "Check the URL of the context."
+        remedy = f"Check url in {self._file}."
         return _fault("answer-invalid", "The answer is not that of a controller", detail, remedy)
 
 

@@ -51,7 +51,7 @@ def load(named: Path | None) -> Context:
         mode = file.stat().st_mode & 0o777
         body = file.read_bytes()
     except OSError as fault:
-        remedy = "Name another context: underlace --context FILE"
+        remedy = f"Name another context than {file}: underlace --context FILE"
         detail = fault.strerror or str(fault)
         raise Refused(
             [_fault(str(file), "context-unreadable", "The context cannot be read", detail, remedy)]
@@ -64,7 +64,10 @@ def load(named: Path | None) -> Context:
     try:
         return msgspec.json.decode(body, type=Context)
     except msgspec.MsgspecError as fault:
-        remedy = "Write it anew: the controller's data directory holds the administrator's as context.json"
+        remedy = (
+            f"Write {file} anew: an administrator makes it with `underlace token create --as-context NAME`; "
+            "their own is context.json in the controller's data directory."
+        )
         raise Refused([_fault(str(file), "context-invalid", "The context is not one", str(fault), remedy)]) from None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,12 +28,15 @@ def get(
         str, typer.Argument(metavar="[NAME]", help="One resource; TENANT/NAME also names its tenant.")
     ] = "",
     tenant: Tenant = None,
-    label: Annotated[list[str] | None, typer.Option("-l", "--label", help="KEY=VALUE; may be repeated.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("-l", "--label", metavar="KEY=VALUE", help="With this label; may be repeated.")
+    ] = None,
     form: Output = Format.TABLE,
 ) -> None:
     """Show resources, or one, or which kinds there are."""
     client = session_of(ctx).client
     kinds = {k["name"]: k for k in client.get("/v1/kinds")["items"]}
+    _check_question(kind, name, tenant, label or [])
     if not kind:
         _show_kinds(list(kinds.values()), form)
         return
@@ -39,9 +44,9 @@ def get(
     if name:
         from underlace.cli.client import resource_path
 
-        items = [client.get(resource_path(identity(info, name, tenant)))]
+        items = [client.get(resource_path(_identity(ctx, info, name, tenant)))]
     else:
-        items = _pages(ctx, kind, tenant, label or [])
+        items = _of_tenant(ctx, info, tenant, label or [])
     if form is Format.TABLE:
         _show_table(info, items)
     else:
@@ -64,9 +69,11 @@ def delete(
     """Delete resources, all or nothing. What others refer to stays; the message says which."""
     client = session_of(ctx).client
     refs: list[Ref] = [Ref(d.kind, d.tenant, d.name) for d in read_documents(files or [])]
+    if tenant and (others := [str(r) for r in refs if r.tenant != tenant]):
+        raise Stop(Exit.USAGE, [_conflicting(tenant, others[0])])
     if kind and name:
         kinds = {k["name"]: k for k in client.get("/v1/kinds")["items"]}
-        refs.append(identity(_kind(kinds, kind), name, tenant))
+        refs.append(_identity(ctx, _kind(kinds, kind), name, tenant))
     if not refs or (kind and not name):
         raise Stop(Exit.USAGE, [_nothing_named()])
     body = [{"kind": r.kind, "tenant": r.tenant, "name": r.name} for r in refs]
@@ -94,13 +101,18 @@ def export(
     output.write(output.yaml_stream(documents))
 
 
-def identity(info: dict[str, Any], name: str, tenant: str | None) -> Ref:
-    """The resource that a command line names; Stop when its tenant is missing."""
+def _identity(ctx: typer.Context, info: dict[str, Any], name: str, tenant: str | None) -> Ref:
+    """The resource that a command line names; Stop when its tenant is missing, or said twice and differently."""
     if not info["tenanted"]:
+        if tenant:
+            raise Stop(Exit.USAGE, [_of_no_tenant(info["name"])])
         return Ref(info["name"], NO_TENANT, name)
     owner, slash, rest = name.partition("/")
+    if tenant and slash and owner != tenant and _is_tenant(ctx, owner):
+        raise Stop(Exit.USAGE, [_conflicting(tenant, f"{info['name']}/{name}")])
     if tenant:
-        return Ref(info["name"], tenant, name)
+        # A name may hold a slash, as 10.0.0.0/8 does: then it begins with no tenant's name.
+        return Ref(info["name"], tenant, rest if slash and owner == tenant else name)
     if slash:
         return Ref(info["name"], owner, rest)
     fault = Diagnostic(
@@ -111,6 +123,87 @@ def identity(info: dict[str, Any], name: str, tenant: str | None) -> Ref:
         f"Name the tenant: -t TENANT {name}, or TENANT/{name}",
     )
     raise Stop(Exit.USAGE, [fault])
+
+
+def _of_tenant(
+    ctx: typer.Context, info: dict[str, Any], tenant: str | None, labels: list[str]
+) -> list[dict[str, Any]]:
+    """Resources of a kind. An empty list is no answer about a tenant that does not exist."""
+    if tenant and not info["tenanted"]:
+        raise Stop(Exit.USAGE, [_of_no_tenant(info["name"])])
+    items = _pages(ctx, info["name"], tenant, labels)
+    if tenant and not items and not _is_tenant(ctx, tenant):
+        raise Stop(Exit.REFUSED, [_no_tenant(tenant, [i["name"] for i in _pages(ctx, "tenant", None, [])])])
+    return items
+
+
+def _is_tenant(ctx: typer.Context, name: str) -> bool:
+    """Whether there is a tenant of this name that the actor may see."""
+    from underlace.cli.client import resource_path
+
+    try:
+        session_of(ctx).client.get(resource_path(Ref("tenant", NO_TENANT, name)))
+    except Stop as stop:
+        if {d.code for d in stop.diagnostics} == {"not-found"}:
+            return False
+        raise
+    return True
+
+
+def _check_question(kind: str, name: str, tenant: str | None, labels: list[str]) -> None:
+    """Stop where an option would have no effect, or cannot have one."""
+    what = "" if kind else "the list of kinds"
+    what = f"one {kind}" if name else what
+    options = [o for o, given in (("-l", labels), ("-t", tenant if not kind else None)) if given]
+    if what and options:
+        detail = f"{options[0]} chooses among resources; this shows {what}."
+        remedy = "Name a kind: underlace get KIND -l KEY=VALUE" if not kind else "Leave it out."
+        raise Stop(
+            Exit.USAGE, [Diagnostic(Where(), "option-without-effect", "An option has nothing to do", detail, remedy)]
+        )
+    wrong = [text for text in labels if not text.partition("=")[0] or "=" not in text]
+    if wrong:
+        detail = f"-l {shlex.quote(wrong[0])} is not of this form."
+        remedy = "Write, for example: -l tier=front"
+        raise Stop(
+            Exit.USAGE,
+            [
+                Diagnostic(
+                    Where(), "label-invalid", "A label is chosen by its key and value, KEY=VALUE", detail, remedy
+                )
+            ],
+        )
+
+
+def _conflicting(tenant: str, other: str) -> Diagnostic:
+    return Diagnostic(
+        Where(),
+        "tenants-differ",
+        "Two tenants are named",
+        f"-t says {tenant}, but {other} is not of that tenant.",
+        "Leave out one of them.",
+    )
+
+
+def _of_no_tenant(kind: str) -> Diagnostic:
+    return Diagnostic(
+        Where(),
+        "kind-of-no-tenant",
+        "A resource of this kind belongs to no tenant",
+        f"A {kind} is part of the fabric.",
+        "Leave out -t.",
+    )
+
+
+def _no_tenant(name: str, known: list[str]) -> Diagnostic:
+    near = difflib.get_close_matches(name, known, 1, 0.6)
+    return Diagnostic(
+        Where(),
+        "not-found",
+        "The tenant does not exist",
+        f"There is no tenant {name} that you may see.",
+        f"Did you mean {near[0]}?" if near else "List those that you may see: underlace get tenant",
+    )
 
 
 def _nothing_named() -> Diagnostic:
@@ -126,8 +219,14 @@ def _nothing_named() -> Diagnostic:
 def _kind(kinds: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
     if name in kinds:
         return kinds[name]
+    near = [k for k in kinds if name.casefold() in (f"{k}s", f"{k}es", f"{k[:-1]}ies")]
+    near = near or difflib.get_close_matches(name.casefold(), kinds, 1, 0.5)
     fault = Diagnostic(
-        Where(), "unknown-kind", "There is no such kind", f"{name!r} is none of {', '.join(kinds)}.", "underlace get"
+        Where(),
+        "unknown-kind",
+        "There is no such kind",
+        f"{name!r} is none of {', '.join(kinds)}.",
+        f"Did you mean {near[0]}?" if near else "See what each of them is: underlace get",
     )
     raise Stop(Exit.USAGE, [fault])
 

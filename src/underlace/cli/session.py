@@ -31,7 +31,8 @@ class Session:
             from underlace.cli.client import Client
 
             try:
-                self._client = Client(context.load(self.context_file))
+                file = context.find(self.context_file)
+                self._client = Client(context.load(file), file)
             except Refused as refused:
                 raise Stop(Exit.UNREACHABLE, refused.diagnostics) from None
         return self._client

@@ -79,5 +79,6 @@ def _timed_out(status: dict[str, Any], revision: int, timeout: float) -> Diagnos
         "wait-timeout",
         "Devices have not confirmed in time",
         f"After {timeout:.0f} seconds revision {revision} is not confirmed by {_awaited(status)}.",
-        "The change stays in force and devices go on. See their state: underlace device list",
+        "The change stays in force and devices go on. "
+        + ("See their state: underlace device list" if status["total"] else "See what waits: underlace status"),
     )

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from underlace.access import (
     Decision,
     Use,
@@ -174,7 +176,24 @@ def _check_references(run: Run, edits: list[Edit]) -> None:
 def _dangling(run: Run, r: Resource[Any], hidden: list[Reference]) -> list[Diagnostic]:
     """What leads nowhere, or where the actor may not look; never to a document of this change with other faults."""
     nowhere = [x for x in run.refs(r) if not x.soft and x.target not in run.unread and run.view.get(x.target) is None]
-    return [dangling(r, x) for x in [*nowhere, *hidden]]
+    found = [*nowhere, *hidden]
+    if run.actor.sees_all:
+        return [dangling(r, x) for x in found]
+    # The name of a port has that of its switch in it: to who may read neither, that is one fault.
+    ports = {x.pointer for x in found if x.target.kind == "port"}
+    told = [x for x in found if x.target.kind != "switch" or x.pointer not in ports]
+    return [msgspec.structs.replace(dangling(r, x), remedy=_advice(run, x.target)) for x in told]
+
+
+def _advice(run: Run, target: Ref) -> str:
+    """What a tenant's user can do about a reference that leads nowhere, as far as they may know."""
+    if target.tenant in run.actor.tenants:
+        return f"Add the {target.kind}, or correct the name."
+    if target.kind == "port":
+        return "Correct the name, or have an operator assign the port to your tenant."
+    return (
+        f"Correct the name, or ask an operator for the {target.kind}: you may use what is yours or assigned to you."
+    )
 
 
 def _hidden(run: Run, edit: Edit) -> list[Reference]:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from support.shell import Shell, underlace
+from underlace.controller.authority import Authority
 
 ROOT = Path(__file__).resolve().parents[3]
 QUICKSTART = ROOT / "examples" / "quickstart"
@@ -85,6 +86,8 @@ def test_the_devices_of_a_fabric(shell: Shell) -> None:
     listed = shell("device", "list", "-o", "json").json
     assert [d["name"] for d in listed] == ["leaf1", "leaf2", "leaf3", "spine1", "spine2"]  # type: ignore[attr-defined]
     assert {d["state"] for d in listed} == {"never-seen"}  # type: ignore[attr-defined]
+    rows = [line.split() for line in shell("device", "list").out.splitlines()]
+    assert (rows[0][-1], {row[-1] for row in rows[1:]}) == ("OS", {"linux"})
     assert "leaf1" in shell("status").out
     assert [shell("status", *more).code for more in ((), ("--exit-code",), ("--exit-code", "-o", "json"))] == [
         0,
@@ -169,6 +172,24 @@ def test_history_says_who_and_why(shell: Shell) -> None:
     assert "first fabric" in shell("history").out
     assert "+ vpc/acme/red" in shell("history", "2").out
     assert shell("history", "999").code == 1
+
+
+def test_history_tells_what_is_new_from_what_changed(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+
+    def signs(text: str, *command: str) -> list[str]:
+        file.write_text(text)
+        done = shell(*command, "-f", str(file), "-o", "json")
+        assert done.code == 0, done.err
+        return shell("history", str(done.json["revision"])).out.splitlines()[1:]  # type: ignore[index]
+
+    one, two = "{kind: tenant, name: h1, spec: {}}\n", "{kind: tenant, name: h2, spec: {}}\n"
+    changed = "{kind: tenant, name: h1, spec: {description: more}}\n"
+    assert signs(one, "apply") == ["+ tenant/-/h1"]
+    assert signs(changed + "---\n" + two, "apply") == ["~ tenant/-/h1", "+ tenant/-/h2"]
+    assert signs(one + "---\n" + two, "delete") == ["- tenant/-/h1", "- tenant/-/h2"]
+    assert signs(one, "apply") == ["+ tenant/-/h1"], "a name used again is another resource"
+    signs(one, "delete")
 
 
 def test_resources_are_deleted_by_name_or_by_file(shell: Shell, tmp_path: Path) -> None:
@@ -272,7 +293,21 @@ def test_a_backup_is_private_and_whole(shell: Shell, tmp_path: Path) -> None:
         (["get", "nothing"], 2, "error[unknown-kind]"),
         (["get", "vpc", "red"], 2, "error[tenant-missing]"),
         (["get", "vpc", "acme/none"], 1, "error[not-found]"),
-        (["get", "vpc", "-l", "x"], 1, "error[parameter-invalid]"),
+        (["get", "vpc", "-l", "x"], 2, "error[label-invalid]"),
+        (["get", "vpc", "-l", "=x"], 2, "Write, for example: -l tier=front"),
+        (["get", "-l", "a=b"], 2, "error[option-without-effect]"),
+        (["get", "-t", "acme"], 2, "error[option-without-effect]"),
+        (["get", "vpc", "acme/red", "-l", "a=b"], 2, "error[option-without-effect]"),
+        (["get", "vnets"], 2, "Did you mean vnet?"),
+        (["get", "Switches"], 2, "Did you mean switch?"),
+        (["get", "bgp"], 2, "Did you mean bgp-peer?"),
+        (["get", "vpc", "-t", "nobody"], 1, "There is no tenant nobody that you may see."),
+        (["get", "vpc", "-t", "acne"], 1, "Did you mean acme?"),
+        (["get", "switch", "-t", "acme"], 2, "error[kind-of-no-tenant]"),
+        (["delete", "switch", "leaf1", "-t", "acme"], 2, "error[kind-of-no-tenant]"),
+        (["delete", "vpc", "acme/red", "-t", "bolt"], 2, "error[tenants-differ]"),
+        (["delete", "-f", str(QUICKSTART / "tenants.yaml"), "-t", "acme"], 2, "error[tenants-differ]"),
+        (["get", "subnet", "10.0.0.0/8", "-t", "acme"], 1, "There is no subnet acme/10.0.0.0/8 that you may see."),
         (["delete"], 2, "error[nothing-named]"),
         (["delete", "vpc"], 2, "error[nothing-named]"),
         (["plan", "-f", "/nowhere.yaml"], 1, "error[unreadable-file]"),
@@ -289,6 +324,37 @@ def test_what_cannot_be_done_is_said_on_stderr_with_its_code(
     done = shell(*arguments)
     assert (done.code, done.out) == (code, "")
     assert said in done.err
+
+
+def test_a_tenant_may_be_named_twice_if_it_is_the_same(shell: Shell) -> None:
+    once = shell("get", "vpc", "acme/red", "-o", "json")
+    assert (once.code, shell("get", "vpc", "acme/red", "-t", "acme", "-o", "json").out) == (0, once.out)
+
+
+def test_remedies_are_for_those_who_read_them(shell: Shell, tmp_path: Path) -> None:
+    context, intent = tmp_path / "ann.json", tmp_path / "x.yaml"
+    context.write_text(shell("token", "create", "ann", "--role", "tenant", "-t", "acme", "--as-context").out)
+    context.chmod(0o600)
+    intent.write_text("{kind: vnet, tenant: acme, name: new, spec: {vpc: red, ports: [{port: swp12@leaf1}]}}\n")
+    for command in (("plan",), ("apply", "--wait")):
+        told = underlace(tmp_path, "--context", str(context), *command, "-f", str(intent)).err
+        assert told.count("error[") == 1, told
+        assert "remedy: Correct the name, or have an operator assign the port to your tenant." in told
+    stranger = underlace(tmp_path, "--context", str(context), "get", "vpc", "-t", "bolt")
+    nobody = underlace(tmp_path, "--context", str(context), "get", "vpc", "-t", "tlob")
+    assert stranger.err.replace("bolt", "X") == nobody.err.replace("tlob", "X"), "neither is known to acme"
+    assert (stranger.code, "underlace get tenant" in stranger.err) == (1, True)
+    held = json.loads(context.read_text())
+    context.write_text(json.dumps({**held, "token": "ul_a_b"}))
+    unknown = underlace(tmp_path, "--context", str(context), "whoami")
+    assert (unknown.code, "error[unauthenticated]" in unknown.err) == (3, True)
+    assert f"at {context}" in unknown.err
+    assert "underlace token create --as-context NAME" in unknown.err
+    for ca, code in (("none", "context-invalid"), (Authority(tmp_path / "ca").ca_pem, "controller-not-trusted")):
+        context.write_text(json.dumps({**held, "ca": ca}))
+        told = underlace(tmp_path, "--context", str(context), "whoami").err
+        assert f"error[{code}]" in told
+        assert f"into {context}: it stands in context.json in the controller's data directory." in told
 
 
 def test_a_wide_plan_names_the_devices_whose_configuration_it_leaves_out(shell: Shell, tmp_path: Path) -> None:
