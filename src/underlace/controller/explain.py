@@ -28,6 +28,10 @@ SYSTEM: Key = ("system",)
 """What every object stands on, whether it says so or not."""
 
 
+TOGETHER_MAX = 200
+"""Objects of a scope that are taken away one by one: the time grows with the square."""
+
+
 def explain(engine: Engine, actor: Actor, name: str, text: str) -> list[Why]:
     """Which resources are behind what the text is about, what fits best first.
 
@@ -92,7 +96,7 @@ class _Native:
     def _together(self, scope: frozenset[Key], wanted: str) -> Iterator[Key]:
         """The objects that lead to such a line only together, though none stands on another."""
         around = scope | self._below(scope)
-        if not (found := self._with(around, wanted)):
+        if len(scope) > TOGETHER_MAX or not (found := self._with(around, wanted)):
             return
         for key in sorted(scope):
             above = {other for other in scope if key in self._below([other])}
