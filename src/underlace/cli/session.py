@@ -24,6 +24,16 @@ class Session:
         self._client: Client | None = None
 
     @property
+    def named_context(self) -> Path | None:
+        """The context that the command line, the environment or a settings file names."""
+        if self.context_file is not None:
+            return self.context_file
+        from underlace.settings import load
+
+        # The environment has been asked, and what else it says is no business of a client.
+        return load({}, self.config_file, environment={}).settings.context
+
+    @property
     def client(self) -> Client:
         """The connection to the controller. The HTTP library is imported here: help and completion need none."""
         if self._client is None:
@@ -31,7 +41,7 @@ class Session:
             from underlace.cli.client import Client
 
             try:
-                file = context.find(self.context_file)
+                file = context.find(self.named_context)
                 self._client = Client(context.load(file), file)
             except Refused as refused:
                 raise Stop(Exit.UNREACHABLE, refused.diagnostics) from None

@@ -44,7 +44,7 @@ def create_token(
     if context:
         from underlace.cli.context import load
 
-        own = load(session.context_file)
+        own = load(session.named_context)
         output.emit({"url": own.url, "ca": own.ca, "token": issued["token"]}, Format.JSON)
     elif form is Format.TABLE:
         output.write(issued["token"])

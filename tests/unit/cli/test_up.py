@@ -299,6 +299,11 @@ def test_config_show_says_where_each_value_came_from(tmp_path: Path) -> None:
     ):
         told = json.loads(underlace(tmp_path, *words, "config", "show", "-o", "json", **more).out)["context"]
         assert told == {"value": None if origin == "default" else "/x.json", "from": origin}
+    file.write_text("context = '/from/the/settings.json'\n")
+    used = underlace(tmp_path, "--config", str(file), "whoami")
+    assert (used.code, "at /from/the/settings.json" in used.err) == (3, True), "what is shown is what is used"
+    other = underlace(tmp_path, "--config", str(file), "whoami", UNDERLACE_CONTEXT="/of/the/environment.json")
+    assert "at /of/the/environment.json" in other.err
     file.write_text("nonsense = 3\n")
     assert "error[setting-unknown]" in underlace(tmp_path, "--config", str(file), "config", "show").err
 
