@@ -7,7 +7,7 @@ PYTEST := $(BIN)/pytest
 ARGS ?=
 
 .DEFAULT_GOAL := check
-.PHONY: check setup system demo test test-unit test-lab test-long bench golden gen fix lock wheel clean
+.PHONY: check setup system system-tests demo test test-unit test-lab test-long bench golden gen fix lock wheel clean
 # Recipes share ports, namespaces and the environment: one at a time.
 .NOTPARALLEL:
 
@@ -17,6 +17,9 @@ setup: system $(VENV)/.ready
 
 system:
 	@PYTHON=$(PYTHON) tools/system-packages
+
+system-tests:
+	@PYTHON=$(PYTHON) tools/system-packages --tests
 
 # An environment whose interpreter is gone (moved tree, upgraded system) is made anew.
 $(VENV)/.ready: requirements/dev.txt pyproject.toml
@@ -46,7 +49,7 @@ demo: setup
 
 # Everything but the long tests. The lab measures time and counts packets: it gets the machine for itself, after the
 # rest. Both parts run, whatever the first one says.
-test: setup
+test: setup system-tests
 	@status=0; \
 	$(MAKE) --no-print-directory test-unit || status=$$?; \
 	$(MAKE) --no-print-directory test-lab || status=$$?; \
@@ -55,11 +58,11 @@ test: setup
 test-unit: setup
 	$(PYTEST) -q -n 2 -m "not contract and not lab and not long" $(ARGS)
 
-test-lab: setup
+test-lab: setup system-tests
 	$(PYTEST) -m "(contract or lab) and not long" $(ARGS)
 
 # Properties with far more examples and new seeds each time, then the tests marked long.
-test-long: setup
+test-long: setup system-tests
 	@status=0; \
 	UNDERLACE_HYPOTHESIS=long $(PYTEST) tests/property tests/laws -m "not contract and not lab and not long" $(ARGS) || status=$$?; \
 	$(PYTEST) -m long $(ARGS) || status=$$?; \

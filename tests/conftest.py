@@ -12,10 +12,13 @@ import shutil
 from collections.abc import Generator, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from support.postgres import PostgresServer
 
 ROOT = Path(__file__).resolve().parent.parent
 ZEBRA = Path("/usr/lib/frr/zebra")
@@ -122,6 +125,15 @@ def pytest_make_collect_report(
     report = yield
     forbid_skip(collector.config, report)
     return report
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    from support.postgres import PostgresServer  # not at import: the tests of this file run it alone
+
+    server = PostgresServer.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def serve(settings: Settings) -> None:
         api, agents = _bind(settings)
         for bound in (*api, *agents):
             stack.callback(bound.close)
-        store = Store.open(directory.store)
+        store = Store.open(settings.database or directory.store)
         stack.callback(store.close)
         _serve(settings, directory, store, api, agents)
 
@@ -135,6 +135,8 @@ def _serve(
     names = {*settings.server_names, *sockets.names((*api, *agents))}
     authority.renew_server(names)
     identity = Identity(IdentityStore(store), authority, timedelta(hours=settings.enrolment_hours))
+    if settings.database:
+        identity.share()
     controller = Controller(
         store, drivers(), simulated=settings.simulated, silent_after=float(settings.silent_seconds)
     )
@@ -182,13 +184,18 @@ def drivers() -> dict[str, Driver]:
     return {name: import_module(f"{package.__name__}.{name}.device").driver() for name in names}
 
 
-def unpack(backup: Path, data: Path, replace: bool) -> str:
+def unpack(backup: Path, settings: Settings, replace: bool) -> str:
     """Make a data directory from a backup; what was done, for people."""
     from datetime import UTC, datetime
 
     from underlace.controller import archive
     from underlace.controller.directory import DataDirectory
+    from underlace.model.diagnostic import Refused
+    from underlace.store.store import no_file
 
+    if settings.database:
+        raise Refused([no_file()])
+    data = settings.data
     directory = DataDirectory.open(data)
     try:
         done = archive.unpack(backup, directory, datetime.now(UTC), replace=replace)
@@ -208,12 +215,12 @@ def _no_store(data: Path) -> Diagnostic:
         Where(file=str(data)),
         "no-store",
         "There is no controller here",
-        f"{data} holds no store.sqlite.",
+        f"{data} is no data directory of a controller.",
         "Name the directory that `underlace up --data` was given.",
     )
 
 
-def recover(data: Path) -> str:
+def recover(settings: Settings) -> str:
     """A new administrator's token for whoever owns the data directory; what was done, for people."""
     from underlace.controller.authority import Authority
     from underlace.controller.directory import DataDirectory
@@ -222,12 +229,13 @@ def recover(data: Path) -> str:
     from underlace.store.identity import IdentityStore
     from underlace.store.store import Store
 
-    if not (data / "store.sqlite").is_file():
+    data = settings.data
+    if not (data / "ca" / "ca.pem" if settings.database else data / "store.sqlite").is_file():
         raise Refused([_no_store(data)])
     with ExitStack() as stack:
         directory = DataDirectory.open(data)
         stack.callback(directory.close)
-        store = Store.open(directory.store)
+        store = Store.open(settings.database or directory.store)
         stack.callback(store.close)
         authority = Authority(directory.authority)
         token = Identity(IdentityStore(store), authority).recovery_token()

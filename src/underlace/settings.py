@@ -9,13 +9,14 @@ The file is TOML: the one named by --config or UNDERLACE_CONFIG, else ~/.config/
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_serializer, model_validator
 
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.wire import SILENT_AFTER, WAIT_MAX
@@ -54,6 +55,11 @@ class Settings(BaseModel):
     data: Path = Field(
         default_factory=_default_data,
         description="Directory of the controller: store, CA, admin context. One controller at a time uses it.",
+    )
+    database: str | None = Field(
+        default=None,
+        description="postgresql://USER@HOST/NAME in place of a store in `data`; several controllers may share it. "
+        "There is no flag for it, since it may hold a password; better have that in a file (PGPASSFILE).",
     )
     listen: Words = Field(
         default=("127.0.0.1:8443",), description="ADDRESS:PORT, several by commas, of the API (HTTPS)."
@@ -96,6 +102,10 @@ class Settings(BaseModel):
     context: Path | None = Field(
         default=None, description="File with URL, CA and token that commands use to reach a controller."
     )
+
+    @field_serializer("database")
+    def _without_password(self, url: str | None) -> str | None:
+        return None if url is None else re.sub(r"(//[^:@/]*):[^@]*@", r"\1:***@", url)
 
     @model_validator(mode="after")
     def _given_certificate(self) -> Self:

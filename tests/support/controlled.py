@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from support import databases
 from underlace.access import Actor, Role, device_actor
 from underlace.compiler import compile_fragments
 from underlace.controller.controller import Controller
@@ -144,7 +145,7 @@ class Rig:
 
 
 def rig(path: Path, driver: Driver | None = None, clock: Callable[[], datetime] = lambda: NOW) -> Rig:
-    store = Store.open(path / "store.sqlite")
+    store = Store.open(databases.place(path))
     return Rig(path, Controller(store, {"linux": driver or PlainDriver()}, clock=clock), store)
 
 

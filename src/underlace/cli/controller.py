@@ -20,10 +20,10 @@ Data = Annotated[Path | None, typer.Option(metavar="DIR", help="The controller's
 Serve = Callable[["Settings"], None]
 """Runs a controller until SIGTERM."""
 
-Unpack = Callable[[Path, Path, bool], str]
+Unpack = Callable[[Path, "Settings", bool], str]
 """(backup, data directory, whether to replace a store) -> what was done, for people."""
 
-Renew = Callable[[Path], str]
+Renew = Callable[["Settings"], str]
 """Makes a token for the owner of a data directory -> what was done, for people."""
 
 
@@ -76,7 +76,7 @@ def _restore(unpack: Unpack) -> Callable[..., None]:
 
         All or nothing. A store in the directory is replaced with --replace only, and kept beside the new one.
         """
-        output.note(unpack(backup, _settings(ctx, data=data).data, replace))
+        output.note(unpack(backup, _settings(ctx, data=data), replace))
 
     return restore
 
@@ -84,7 +84,7 @@ def _restore(unpack: Unpack) -> Callable[..., None]:
 def _recover(renew: Renew) -> Callable[..., None]:
     def recover(ctx: typer.Context, data: Data = None) -> None:
         """Write a new administrator's context for a data directory. No controller may run on it."""
-        output.note(renew(_settings(ctx, data=data).data))
+        output.note(renew(_settings(ctx, data=data)))
 
     return recover
 

@@ -82,6 +82,7 @@ class Controller:
         if empty:
             put = tuple(Document(Ref(d.kind, d.tenant, d.name), d.spec, d.labels) for d in BUILTIN)
             self.apply(CONTROLLER, Request(put, message="built in"))
+        self._rollout.follow()
 
     # Intent
 

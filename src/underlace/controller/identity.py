@@ -29,6 +29,8 @@ from underlace.store.identity import CertificateRow, EnrolmentRow, IdentityStore
 TOKEN_PREFIX = "ul"  # noqa: S105 - the visible part of a token, for secret scanners to know it by
 ENROLMENT_PREFIX = "ule"
 FIRST_TOKEN = "first-admin"  # noqa: S105 - a name
+AUTHORITY = "authority"
+"""Fact of a shared store: SHA-256 of the certificate of its controllers' CA."""
 RECOVERED_TOKEN = "recovered-admin"  # noqa: S105 - a name
 
 
@@ -79,6 +81,14 @@ class Identity:
     @property
     def ca_pem(self) -> str:
         return self._authority.ca_pem
+
+    def share(self) -> None:
+        """Be one of several controllers of a store. Refused when they would not be of one CA: no device that one of
+        them enrolled would trust another."""
+        own = hashlib.sha256(self.ca_pem.encode()).hexdigest()
+        known = self._store.write(lambda c: self._store.fact(c, AUTHORITY, own))
+        if known != own:
+            raise Refused([_other_authority()])
 
     # Who is it?
 
@@ -255,6 +265,16 @@ def _new_secret() -> tuple[str, str]:
     """An id to find the row by and 256 bits to prove it, both without "_", which parts them."""
     letters = base64.b32encode(secrets.token_bytes(5)).decode().lower()
     return letters, secrets.token_hex(32)
+
+
+def _other_authority() -> Diagnostic:
+    return Diagnostic(
+        Where(),
+        "other-authority",
+        "The controllers of a database have one CA",
+        "The CA in this controller's data directory is not that of the controllers who share the database.",
+        "Stop it, replace the directory ca/ in its data directory by a copy of another's, and start it again.",
+    )
 
 
 def _parts(text: str, prefix: str) -> tuple[str, str] | None:

@@ -37,6 +37,8 @@ class Rollout:
         self._confirm_within = confirm_within
         self._listeners: list[Notify] = []
         self._changed = threading.Condition()
+        self._looking = threading.Lock()
+        self._seen = 0
 
     def on_desired(self, notify: Notify) -> None:
         """Call `notify` with the devices whose desired state changed, after each commit, in the thread that made it.
@@ -45,6 +47,27 @@ class Rollout:
 
     def announce(self, changed: frozenset[str]) -> None:
         """Desired state of these devices changed, and that is durable."""
+        if self._engine.store.shared:
+            self._catch_up()
+        else:
+            self._tell(changed)
+
+    def follow(self) -> None:
+        """Announce what other controllers of the store change, too."""
+        with self._engine.store.read() as c:
+            self._seen = ledger.counters(c).revision
+        self._engine.store.listen(self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Announce all that was committed since the last look, by whomever; each revision once."""
+        with self._looking:
+            with self._engine.store.read() as c:
+                newest = ledger.counters(c).revision
+                changed = devices.desired_since(c, self._seen)
+            self._seen = newest
+            self._tell(changed)
+
+    def _tell(self, changed: frozenset[str]) -> None:
         if not changed:
             return
         for notify in self._listeners:

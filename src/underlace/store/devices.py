@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
 
-from underlace.store import schema
+from underlace.store import news, schema
 from underlace.store.dialect import Insert, listed, packed
 
 _d = schema.device.c
@@ -84,10 +84,20 @@ def offered(c: Connection, names: Iterable[str]) -> set[str]:
 def set_desired(c: Connection, names: Iterable[str], revision: int) -> None:
     """Fragments of these devices changed at this revision."""
     found = sorted(set(names))
+    if found:
+        news.tell(c)
     given = {"names": packed(found), "revision": revision}
     if found and c.execute(_DESIRED, given).rowcount < len(found):
         _ENSURE(c, [_written(DeviceRow(n)) for n in found])
         c.execute(_DESIRED, given)
+
+
+_SINCE = select(_d.name).where(_d.desired > bindparam("revision"))
+
+
+def desired_since(c: Connection, revision: int) -> frozenset[str]:
+    """Devices whose fragments changed after this revision."""
+    return frozenset(r[0] for r in c.execute(_SINCE, {"revision": revision}))
 
 
 def offer(c: Connection, name: str, revision: int) -> None:

@@ -1,28 +1,30 @@
-"""The only module that knows which database it speaks to."""
+"""What SQLite and PostgreSQL write differently: lists as parameters, and text that compares as bytes."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Connection, Engine, Table, create_engine, event, insert, text, true, tuple_
+from sqlalchemy import Column, Connection, Table, Text, insert, text, true, tuple_
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql import ColumnElement, column
 from sqlalchemy.sql.expression import BindParameter, FromClause, Select, bindparam, select
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
-
-BUSY_TIMEOUT = 30.0
-"""Seconds to wait for another process's lock on the file (a backup, a shell)."""
 
 
 class _Each(FunctionElement[Any]):
     """The elements of a JSON array as rows with one column, `value`."""
 
     name = "each"
+    inherit_cache = True
+
+
+class _Scalar(FunctionElement[Any]):
+    """A JSON scalar as a value of the element's type."""
+
+    name = "scalar"
     inherit_cache = True
 
 
@@ -43,6 +45,16 @@ def _each_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     return f"jsonb_array_elements(CAST({compiler.process(element.clauses, **options)} AS jsonb))"
 
 
+@compiles(_Scalar, "sqlite")
+def _scalar_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
+@compiles(_Scalar, "postgresql")
+def _scalar_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    return _typed(f"{compiler.process(element.clauses, **options)} #>> '{{}}'", element, compiler)
+
+
 @compiles(_Item, "sqlite")
 def _item_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     value, index = list(element.clauses)
@@ -52,8 +64,21 @@ def _item_sqlite(element: Any, compiler: Any, **options: Any) -> str:
 @compiles(_Item, "postgresql")
 def _item_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     value, index = list(element.clauses)
-    cast = compiler.dialect.type_compiler_instance.process(element.type)
-    return f"CAST({compiler.process(value, **options)} ->> {int(index.value)} AS {cast})"
+    return _typed(f"{compiler.process(value, **options)} ->> {int(index.value)}", element, compiler)
+
+
+def _typed(text: str, element: Any, compiler: Any) -> str:
+    """What PostgreSQL took out of JSON as text, as what it is."""
+    if isinstance(element.type, Text):
+        return f"({text})"
+    return f"CAST({text} AS {compiler.dialect.type_compiler_instance.process(element.type)})"
+
+
+@compiles(Text, "postgresql")
+def _text_postgresql(_: Any, _compiler: Any, **_options: Any) -> str:
+    """Bounds of claims, and names on a page, are in the order of their characters, as Python's and SQLite's are. A
+    database has the order of its language."""
+    return 'TEXT COLLATE "C"'
 
 
 class Rows:
@@ -75,9 +100,11 @@ class Rows:
         return item
 
 
-def listed(parameter: str) -> Select[Any]:
-    """The values of a list parameter, for `column.in_(listed("ids"))`; see `packed`."""
-    return select(_Each(bindparam(parameter)).table_valued(column("value")).c.value)
+def listed(parameter: str, kind: type[TypeEngine[Any]] = Text) -> Select[Any]:
+    """The values of a list parameter, for `column.in_(listed("names"))`; see `packed`."""
+    value = _Scalar(_Each(bindparam(parameter)).table_valued(column("value")).c.value)
+    value.type = kind()
+    return select(value)
 
 
 def packed(values: Iterable[Any]) -> str:
@@ -120,33 +147,3 @@ def among(parameter: str, *columns: Column[Any]) -> ColumnElement[bool]:
     given = Rows(parameter, **{c.name: type(c.type) for c in columns})
     rows = select(*(getattr(given, c.name) for c in columns)).select_from(given.source)
     return tuple_(*columns).in_(rows)
-
-
-def sqlite_engine(path: str, *, writer: bool) -> Engine:
-    """An engine on a file. The writer has one connection and takes the write lock at BEGIN."""
-    engine = create_engine(
-        f"sqlite:///{path}",
-        poolclass=QueuePool,
-        pool_size=1 if writer else 8,
-        max_overflow=0 if writer else 56,
-        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT, "cached_statements": 512},
-    )
-    begin = "BEGIN IMMEDIATE" if writer else "BEGIN"
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _record: object) -> None:
-        # The driver's own transaction control would commit behind our back and breaks savepoints and DDL.
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("PRAGMA cache_size = -32768")
-        # Pages that many commits write are copied into the file once: 32 MiB of log, which a crash reads in no time.
-        connection.execute("PRAGMA wal_autocheckpoint = 8192")
-
-    @event.listens_for(engine, "begin")
-    def start(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine

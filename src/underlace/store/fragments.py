@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from sqlalchemy import Connection, Text, and_, bindparam, delete, exists, func, or_, select
+from sqlalchemy import Connection, Integer, Text, and_, bindparam, delete, exists, func, or_, select
 
 from underlace.model.fact import FragmentKey
 from underlace.store import schema
@@ -18,7 +18,7 @@ _b = schema.blob.c
 Touch = tuple[FragmentKey, int]
 
 _given = Rows("fragments", device=Text, scope=Text)
-_TOUCHES = select(_t.device, _t.scope, _t.id).where(_t.id.in_(listed("ids")))
+_TOUCHES = select(_t.device, _t.scope, _t.id).where(_t.id.in_(listed("ids", Integer)))
 _MEMBERS = select(_t.device, _t.scope, _t.id).select_from(
     _given.source.join(schema.touch, and_(_t.device == _given.device, _t.scope == _given.scope))
 )
@@ -130,7 +130,7 @@ _PENDING = (
             schema.held, and_(_h.device == _t.device, _h.scope == _t.scope)
         )
     )
-    .where(_t.id.in_(listed("ids")), or_(_h.hash.is_(None), _h.hash != _f.hash))
+    .where(_t.id.in_(listed("ids", Integer)), or_(_h.hash.is_(None), _h.hash != _f.hash))
 )
 
 

@@ -190,6 +190,13 @@ class IdentityStore:
         with self._store.read() as connection:
             return connection.execute(select(revocations.c.at).where(revocations.c.device == device)).scalar()
 
+    def fact(self, connection: Connection, name: str, value: str) -> str:
+        """A fact of the store; the first to ask says what it is."""
+        known = ledger.facts(connection).get(name)
+        if known is None:
+            ledger.set_fact(connection, name, value)
+        return known or value
+
     def record(self, connection: Connection, at: datetime, actor: str, action: str, target: str, detail: str) -> None:
         """One line of the audit, in the transaction that does what it says."""
         ledger.write_audit(connection, ledger.stamp(at), actor, action, target, detail)

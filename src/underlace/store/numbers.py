@@ -30,7 +30,7 @@ class Held(NamedTuple):
 
 
 _COLUMNS = (_n.pool, _n.value, _n.owner, _n.slot, _n.waiting)
-_OF_OWNERS = select(*_COLUMNS).where(_n.owner.in_(listed("owners")))
+_OF_OWNERS = select(*_COLUMNS).where(_n.owner.in_(listed("owners", Integer)))
 _pair = Rows("pairs", owner=Integer, device=Text, slot=Text)
 _OF_SLOTS = select(*_COLUMNS).select_from(
     _pair.source.join(schema.number, and_(_n.owner == _pair.owner, _n.device == _pair.device, _n.slot == _pair.slot))
@@ -162,7 +162,7 @@ def clear(c: Connection, device: str, confirmed: int) -> list[Held]:
     return [n for n in now.values() if not n.waiting]
 
 
-_NEEDS_OF = select(_need.id, _need.owner, _need.slot).where(_need.id.in_(listed("ids")))
+_NEEDS_OF = select(_need.id, _need.owner, _need.slot).where(_need.id.in_(listed("ids", Integer)))
 _needed = Rows("pairs", owner=Integer, slot=Text)
 _STILL_NEEDED = (
     select(_need.owner, _need.slot)
@@ -191,7 +191,7 @@ def still_needed(c: Connection, slots: Iterable[tuple[int, str]]) -> set[tuple[i
     return {(r[0], r[1]) for r in c.execute(_STILL_NEEDED, {"pairs": packed(slots)})}
 
 
-_WAITING = select(_n.owner).distinct().where(_n.owner.in_(listed("owners")), _n.waiting.is_(True))
+_WAITING = select(_n.owner).distinct().where(_n.owner.in_(listed("owners", Integer)), _n.waiting.is_(True))
 _ref = schema.ref.c
 _target = schema.resource.alias("target")
 _WAITING_FOR = (
@@ -203,7 +203,7 @@ _WAITING_FOR = (
             and_(_target.c.kind == _ref.kind, _target.c.tenant == _ref.tenant, _target.c.name == _ref.name),
         ).join(schema.number, and_(_n.owner == _target.c.id, _n.device == ""))
     )
-    .where(_ref.src.in_(listed("ids")), _ref.soft.is_(False), _n.waiting.is_(True))
+    .where(_ref.src.in_(listed("ids", Integer)), _ref.soft.is_(False), _n.waiting.is_(True))
 )
 
 
@@ -229,7 +229,7 @@ def lower(c: Connection, device: str, before: int, after: int) -> None:
     c.execute(_LOWER, {"on": device, "b_from": before, "b_to": after})
 
 
-_ALLOCATED = select(*_COLUMNS).where(_n.owner.in_(listed("owners"))).order_by(_n.owner, _n.slot)
+_ALLOCATED = select(*_COLUMNS).where(_n.owner.in_(listed("owners", Integer))).order_by(_n.owner, _n.slot)
 
 
 def allocated(c: Connection, owners: Iterable[int]) -> dict[int, dict[str, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Text, and_, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import Connection, Integer, Text, and_, bindparam, delete, func, select, tuple_, update
 
 from underlace.model.ids import Ref
 from underlace.model.resource import Claim, Mark, Reference, Watch
@@ -27,7 +27,7 @@ _BY_IDENTITY = select(*COLUMNS).select_from(
         and_(_resource.kind == _given.kind, _resource.tenant == _given.tenant, _resource.name == _given.name),
     )
 )
-_BY_ID = select(*COLUMNS).where(_resource.id.in_(listed("ids")))
+_BY_ID = select(*COLUMNS).where(_resource.id.in_(listed("ids", Integer)))
 _REFERRERS = (
     select(*COLUMNS)
     .distinct()
@@ -52,7 +52,7 @@ _UPDATE = (
     .where(_resource.id == bindparam("b_id"))
     .values(labels=bindparam("b_labels"), spec=bindparam("b_spec"), revision=bindparam("b_revision"))
 )
-_DELETE = delete(schema.resource).where(_resource.id.in_(listed("ids")))
+_DELETE = delete(schema.resource).where(_resource.id.in_(listed("ids", Integer)))
 _HISTORY = Insert(schema.history)
 
 _wanted = Rows("claims", space=Text, low=Text, high=Text)
@@ -134,9 +134,9 @@ def write_history(c: Connection, revision: int, rows: Iterable[Stored], deleted:
     _HISTORY(c, [(r.id, revision, *r.ref, r.labels, spec) for r, spec in changes])
 
 
-_DELETE_REFS = delete(schema.ref).where(_ref.src.in_(listed("ids")))
+_DELETE_REFS = delete(schema.ref).where(_ref.src.in_(listed("ids", Integer)))
 _INSERT_REFS = Insert(schema.ref)
-_DELETE_LABELS = delete(schema.label).where(schema.label.c.id.in_(listed("ids")))
+_DELETE_LABELS = delete(schema.label).where(schema.label.c.id.in_(listed("ids", Integer)))
 _INSERT_LABELS = Insert(schema.label)
 
 
@@ -162,12 +162,12 @@ class Derived(NamedTuple):
     watches: frozenset[Watch] = frozenset()
 
 
-_CLAIMS_OF = select(_claim.id, _claim.space, _claim.low, _claim.high).where(_claim.id.in_(listed("ids")))
+_CLAIMS_OF = select(_claim.id, _claim.space, _claim.low, _claim.high).where(_claim.id.in_(listed("ids", Integer)))
 _MARKS_OF = select(schema.mark.c.id, schema.mark.c.space, schema.mark.c.value).where(
-    schema.mark.c.id.in_(listed("ids"))
+    schema.mark.c.id.in_(listed("ids", Integer))
 )
 _WATCHES_OF = select(schema.watch.c.id, schema.watch.c.space, schema.watch.c.by_device).where(
-    schema.watch.c.id.in_(listed("ids"))
+    schema.watch.c.id.in_(listed("ids", Integer))
 )
 
 

@@ -1,16 +1,20 @@
-"""A store: a file with a schema of this release, one writer, many readers."""
+"""A store: a file or a database with a schema of this release, one writer, many readers."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import InterfaceError, OperationalError
 
-from underlace.store import dialect
+from underlace.model.diagnostic import Diagnostic, Refused, Where
+from underlace.store.engine import Place, engine, is_server
 from underlace.store.migrate import migrate
+from underlace.store.news import News
 from underlace.store.writer import Writer
 
 T = TypeVar("T")
@@ -19,39 +23,105 @@ T = TypeVar("T")
 class Store:
     """Open with `Store.open`; close when done. Nothing of intent is kept in memory between calls."""
 
-    def __init__(self, path: Path, readers: Engine, writers: Engine) -> None:
-        self.path = path
+    def __init__(self, place: Place, readers: Engine, writers: Engine) -> None:
+        self.place = place
         self.engine = readers
         """For short transactions beside the writer's (identity): they wait for its lock."""
         self._writers = writers
         self._writer = Writer(writers)
+        self._news: News | None = None
 
     @classmethod
-    def open(cls, path: Path | str) -> Store:
+    def open(cls, place: Place) -> Store:
         """Open or create; bring the schema up to this release. Raises Refused for a store of a newer release."""
-        writers = dialect.sqlite_engine(str(path), writer=True)
+        writers = engine(place, writer=True)
         try:
-            migrate(writers)
+            with _available():
+                migrate(writers)
         except BaseException:
             writers.dispose()
             raise
-        return cls(Path(path), dialect.sqlite_engine(str(path), writer=False), writers)
+        return cls(place, engine(place, writer=False), writers)
+
+    @property
+    def path(self) -> Path:
+        """The file. Refused for a database of a server, of which its own tools make copies."""
+        if self.shared:
+            raise Refused([no_file()])
+        return Path(self.place)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent moment of the store."""
-        with self.engine.connect() as connection:
+        with _available(), self.engine.connect() as connection:
             yield connection
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` alone against the store; durable when this returns, nothing of it when it raises."""
-        return self._writer.submit(work)
+        with _available():
+            return self._writer.submit(work)
 
     def rehearse(self, work: Callable[[Connection], T]) -> T:
         """Run `work` exactly like `write`, and undo it."""
-        return self._writer.submit(work, keep=False)
+        with _available():
+            return self._writer.submit(work, keep=False)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other controllers may write to it."""
+        return is_server(self.place)
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Call `changed`, in a thread of its own, after others may have committed; once at first, too. A file has no
+        others."""
+        if self.shared and self._news is None:
+            self._news = News(self.place, changed)
 
     def close(self) -> None:
+        if self._news is not None:
+            self._news.close()
         self._writer.close()
         self._writers.dispose()
         self.engine.dispose()
+
+
+_AWAY = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
+"""SQLite's primary result codes for a file that cannot be used now; the other operational ones are ours to mend."""
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    """Within: a database that cannot be used (gone, locked, no space) is an answer, and no fault of the program."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as fault:
+        if isinstance(fault.orig, sqlite3.Error) and fault.orig.sqlite_errorcode & 0xFF not in _AWAY:
+            raise
+        raise Refused([_unavailable(str(fault.orig).strip())]) from fault
+
+
+def _unavailable(why: str) -> Diagnostic:
+    return Diagnostic(
+        Where(),
+        "store-unavailable",
+        "The database cannot be used now",
+        f"Nothing was changed. It says: {why}",
+        "See to the database (is it running and reachable, has its disk space?), then try again.",
+    )
+
+
+def no_file() -> Diagnostic:
+    return Diagnostic(
+        Where(),
+        "not-for-a-server",
+        "The store is in a PostgreSQL database",
+        "A backup of Underlace's own is of a controller whose store is a file.",
+        "Use the server's tools: pg_dump DATABASE, and copy the directory ca/ of a controller's data directory.",
+    )

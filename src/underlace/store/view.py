@@ -26,7 +26,7 @@ _resource = schema.resource.c
 _ALL = select(*rows.COLUMNS).where(_resource.kind == bindparam("kind"), _resource.tenant == NO_TENANT)
 _ALL = _ALL.order_by(_resource.name)
 _COMMON = select(_number.owner, _number.slot, _number.value, _number.waiting).where(
-    _number.owner.in_(listed("owners")), _number.device == ""
+    _number.owner.in_(listed("owners", Integer)), _number.device == ""
 )
 _pair = Rows("pairs", owner=Integer, device=Text, slot=Text)
 _PAIRS = select(_number.owner, _number.slot, _number.value, _number.waiting).select_from(

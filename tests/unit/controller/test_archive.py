@@ -17,6 +17,8 @@ from underlace.controller.authority import Authority
 from underlace.controller.directory import DataDirectory
 from underlace.model.diagnostic import Refused
 
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def fabric(tmp_path: Path) -> Iterator[Rig]:

@@ -21,6 +21,8 @@ from underlace.controller.authority import (
     write_private,
 )
 
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -20,6 +20,8 @@ from underlace.model.diagnostic import Diagnostic, Refused, errors
 from underlace.model.document import read_paths
 from underlace.model.ids import Ref
 
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
 ERRORS = Path(__file__).parents[2] / "golden" / "errors"
 CASES = sorted(p.stem for p in ERRORS.glob("*.yaml"))
 

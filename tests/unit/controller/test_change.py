@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support import databases
 from support.controlled import ADMIN, PlainDriver, Rig, doc, quickstart, rig
 from underlace.access import Actor, Role, device_actor
 from underlace.controller.controller import Controller
@@ -188,6 +189,16 @@ def test_apply_does_what_was_planned_or_nothing(fabric: Rig) -> None:
         fabric.put(change, expect=plan.digest)
 
 
+def test_an_apply_says_what_its_plan_said_when_it_is_asked(fabric: Rig) -> None:
+    change = doc("vnet", "wide", "acme", vpc="red", ports=[{"port": f"swp13@leaf{i}"} for i in (1, 2, 3)])
+    plan = fabric.plan(change)
+    done = fabric.controller.apply(ADMIN, Request((change,), expect=plan.digest, show=True))
+    assert (done.plans, done.disruption) == (plan.devices, plan.disruption)
+    assert done.devices == ("leaf1", "leaf2", "leaf3")
+    quiet = fabric.delete(change.ref)
+    assert (quiet.plans, quiet.disruption, quiet.devices) == ((), "", done.devices)
+
+
 def test_what_devices_say_meanwhile_does_not_change_a_plan(fabric: Rig) -> None:
     change = doc("vnet", "new", "acme", vpc="red", ports=[{"port": "swp12@leaf1"}])
     plan = fabric.plan(change)
@@ -233,7 +244,7 @@ def test_ids_come_once(fabric: Rig) -> None:
 
 def test_a_store_is_of_a_lab_or_of_a_real_fabric(fabric: Rig) -> None:
     fabric.close()
-    store = Store.open(fabric.path / "store.sqlite")
+    store = Store.open(databases.place(fabric.path))
     with pytest.raises(Refused) as refused:
         Controller(store, {"linux": PlainDriver()}, simulated=True)
     assert [d.code for d in refused.value.diagnostics] == ["simulated-mixed"]
@@ -281,9 +292,12 @@ from pathlib import Path
 sys.path.insert(0, "tests")
 import structlog
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-from support.controlled import doc, rig
+from support.controlled import PlainDriver, Rig, doc
+from underlace.controller.controller import Controller
+from underlace.store.store import Store
 
-fabric = rig(Path(sys.argv[1]))
+store = Store.open(sys.argv[1])
+fabric = Rig(Path(), Controller(store, {"linux": PlainDriver()}), store)
 lock = threading.Lock()
 
 def work(n):
@@ -303,7 +317,7 @@ def test_what_was_acknowledged_survives_a_kill(fabric: Rig) -> None:
     fabric.close()
     acknowledged: set[str] = set()
     for n in range(3):
-        command = [sys.executable, "-c", WRITER, str(fabric.path), str(n)]
+        command = [sys.executable, "-c", WRITER, str(databases.place(fabric.path)), str(n)]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             said = [child.stdout.readline() for _ in range(40)]
@@ -311,7 +325,7 @@ def test_what_was_acknowledged_survives_a_kill(fabric: Rig) -> None:
             said += child.stdout.readlines()
         # A last line that the kill cut short was not said.
         acknowledged |= {line.strip() for line in said if line.endswith("\n")}
-    store = Store.open(fabric.path / "store.sqlite")
+    store = Store.open(databases.place(fabric.path))
     again = Rig(fabric.path, Controller(store, {"linux": PlainDriver()}), store)
     present = {i.name for i in again.controller.find(ADMIN, "vpc", "acme", limit=100_000).items}
     assert len(acknowledged) >= 120

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from support import databases
 from support.certificates import der, request_pem
 from support.controlled import doc
 from underlace.access import Actor, Role, device_actor
@@ -28,8 +29,7 @@ OPERATOR = Actor("olga", Role.OPERATOR)
 class Rig:
     def __init__(self, directory: Path) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
-        self.store = Store.open(directory / "store.sqlite")
-        self.file = directory / "store.sqlite"
+        self.store = Store.open(databases.place(directory))
         authority = Authority(directory / "ca", now=lambda: self.now)
         self.identity = Identity(IdentityStore(self.store), authority, now=lambda: self.now)
 
@@ -80,13 +80,14 @@ def test_a_token_ends_when_it_expires_or_is_revoked(rig: Rig) -> None:
     assert rig.identity.authenticate(expiring.text) is None
 
 
-def test_no_secret_is_in_the_store_or_in_a_list(rig: Rig) -> None:
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_no_secret_is_in_the_store_or_in_a_list(rig: Rig, tmp_path: Path) -> None:
     token = rig.identity.create_token(ADMIN, "ann", Role.READER)
     enrolment = rig.identity.create_enrolment(OPERATOR, "leaf1")
     rig.store.close()
     for text in (token.text, enrolment.text):
         secret = text.split("_")[2].encode()
-        files = rig.file.parent.glob("store.sqlite*")
+        files = list(tmp_path.rglob("store.sqlite*"))
         assert not any(secret in f.read_bytes() or bytes.fromhex(secret.decode()) in f.read_bytes() for f in files)
 
 

@@ -14,6 +14,8 @@ from underlace.controller.restore import restore
 from underlace.model.diagnostic import Refused
 from underlace.model.ids import Ref
 
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def fabric(tmp_path: Path) -> Iterator[Rig]:

@@ -15,6 +15,8 @@ from underlace.model.diagnostic import Refused
 from underlace.store import identity, migrate, schema
 from underlace.store.store import Store
 
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
 
 def everything() -> MetaData:
     """All tables of this release."""

@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
+from support import databases
 from underlace.store import numbers
 from underlace.store.numbers import Held
 from underlace.store.store import Store
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    opened = Store.open(tmp_path_factory.mktemp("numbers") / "store.sqlite")
+def store(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    opened = Store.open(databases.place(tmp_path_factory.mktemp("numbers")))
     yield opened
     opened.close()
 

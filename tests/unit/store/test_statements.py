@@ -13,6 +13,8 @@ from underlace.store import devices, fragments, ledger, numbers, rows, view
 from underlace.store.dialect import Insert
 from underlace.store.store import Store
 
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
 MODULES = (devices, fragments, ledger, numbers, rows, view)
 WHOLE = {
     "rows._EVERY",
@@ -20,6 +22,7 @@ WHOLE = {
     "ledger._REVISIONS",
     "devices._ALL",
     "devices._BEHIND",
+    "devices._SINCE",
     "numbers._MOVE",
     "numbers._WAITING_OWNERS",
 }

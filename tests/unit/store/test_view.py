@@ -16,7 +16,7 @@ from underlace.store.view import StoreView, slot_device
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def stored(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     opened = rig(tmp_path_factory.mktemp("view"))
     opened.put(*quickstart(), doc("vpc", "asked", "acme", vni=77))
     opened.hold_all()

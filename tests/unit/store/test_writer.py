@@ -9,19 +9,21 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from support import databases
+from underlace.store import ledger
 from underlace.store.store import Store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "store.sqlite")
+    opened = Store.open(databases.place(tmp_path))
     yield opened
     opened.close()
 
 
 def put(name: str, value: str = "x") -> object:
     def work(c: Connection) -> None:
-        c.exec_driver_sql("INSERT INTO meta (name, value) VALUES (?, ?)", (name, value))
+        ledger.set_fact(c, name, value)
 
     return work
 
@@ -84,6 +86,7 @@ def test_readers_see_one_moment(store: Store) -> None:
     assert "later" in names(store)
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_writes_are_durable_before_they_are_answered(store: Store) -> None:
     with store.read() as c:
         assert c.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
@@ -97,11 +100,11 @@ def test_a_change_may_not_wait_for_another(store: Store) -> None:
 
 
 def test_close_finishes_what_was_submitted(tmp_path: Path) -> None:
-    store = Store.open(tmp_path / "store.sqlite")
+    store = Store.open(databases.place(tmp_path))
     store.write(put("kept"))  # type: ignore[arg-type]
     store.close()
     with pytest.raises(RuntimeError, match="closed"):
         store.write(put("late"))  # type: ignore[arg-type]
-    again = Store.open(tmp_path / "store.sqlite")
+    again = Store.open(databases.place(tmp_path))
     assert "kept" in names(again)
     again.close()
