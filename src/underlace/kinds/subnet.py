@@ -13,7 +13,7 @@ from underlace.kinds.fields import FabricReference, Prefix, TenantReference
 from underlace.kinds.ports import listed
 from underlace.model.diagnostic import Diagnostic
 from underlace.model.ids import BORDER_VPC, Ref, fabric, within
-from underlace.model.net import Network, network, span
+from underlace.model.net import MARTIANS, Network, network, span
 from underlace.model.resource import Claim, Mark, Reference, Resource, View, Watch
 
 UNDERLAY = "underlay"
@@ -112,6 +112,10 @@ class Subnet(Kind[SubnetSpec]):
 
     def check(self, r: Resource[SubnetSpec], view: View) -> Iterable[Diagnostic]:
         prefix = network(r.spec.prefix)
+        unfit = [martian for martian in MARTIANS if overlap(prefix, network(martian))]
+        if unfit:
+            yield _not_routable(r, unfit)
+            return
         yield from self._check_allocation(r, prefix, view)
         if r.spec.purpose in ("loopback", "management") and vpc_of(r) != BORDER_VPC:
             yield finding(
@@ -141,6 +145,19 @@ class Subnet(Kind[SubnetSpec]):
             f"Prefix {r.spec.prefix} of subnet {r.ref.name} is inside no allocation of VPC {vpc.name}. {there}",
             f"Add an allocation that covers {r.spec.prefix} to this VPC, or choose a prefix inside one.",
         )
+
+
+def _not_routable(r: Resource[SubnetSpec], unfit: list[str]) -> Diagnostic:
+    return finding(
+        r,
+        "/spec/prefix",
+        "prefix-not-routable",
+        "The prefix holds addresses that no host can have",
+        f"Prefix {r.spec.prefix} of subnet {r.ref.name} overlaps {listed(unfit)}: reserved for loopback, link-local, "
+        "multicast, unspecified or IPv4-mapped addresses (RFC 6890). Hosts and devices use these by themselves, and "
+        "no router forwards to them.",
+        "Choose a private prefix (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7), or a public one of your own.",
+    )
 
 
 def _inside(inner: Network, outer: Network) -> bool:

@@ -9,6 +9,7 @@ from underlace.kinds.base import Unallocated, number
 from underlace.kinds.registry import KINDS
 from underlace.model.device import BgpNeighbor
 from underlace.model.ids import BORDER_VPC, Ref, fabric
+from underlace.model.net import MARTIANS
 from underlace.model.resource import Mark, Watch
 
 FABRIC = """
@@ -86,6 +87,26 @@ LOOPBACKS = "tenant: system, name: x, spec: {purpose: loopback, prefix:"
 def test_subnets(document: str, codes: set[str]) -> None:
     found = _view(f"{{kind: subnet, {document}}}").check()
     assert {d.code for d in found if d.where.resource.endswith("/x")} == codes
+
+
+@pytest.mark.parametrize(
+    "prefix", [*MARTIANS, "127.1.2.0/24", "fe80:1::/64", "::ffff:10.1.2.0/120", "0.0.0.0/0", "::/0"]
+)
+def test_subnets_that_no_host_can_be_in(prefix: str) -> None:
+    space = f"{{kind: allocation, tenant: acme, name: x, spec: {{prefix: '{prefix}', vpc: blue}}}}"
+    subnet = f"{{kind: subnet, tenant: acme, name: x, spec: {{prefix: '{prefix}', vpc: blue, purpose: inactive}}}}"
+    found = _view("{kind: vpc, tenant: acme, name: blue}", space, subnet).check()
+    assert [d.code for d in found if d.where.resource == "subnet/acme/x"] == ["prefix-not-routable"]
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["10.2.0.0/24", "172.16.0.0/24", "192.168.0.0/24", "100.64.0.0/24", "203.0.113.0/24", "fd00:1::/64", "2600::/64"],
+)
+def test_subnets_of_private_and_of_public_space(prefix: str) -> None:
+    space = f"{{kind: allocation, tenant: acme, name: x, spec: {{prefix: '{prefix}', vpc: blue}}}}"
+    subnet = f"{{kind: subnet, tenant: acme, name: x, spec: {{prefix: '{prefix}', vpc: blue}}}}"
+    assert _codes("{kind: vpc, tenant: acme, name: blue}", space, subnet) == []
 
 
 def test_gateways_of_31_bits_have_no_network_address() -> None:
