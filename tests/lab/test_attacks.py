@@ -124,6 +124,42 @@ def test_an_upstream_cannot_take_anothers_link(fabric: Fabric) -> None:
         configure(fabric, "router bgp 64496", "address-family ipv4 unicast", *off)
 
 
+KNOCK = """
+import socket, sys
+source, target, port = sys.argv[1:4]
+s = socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET)
+s.settimeout(1)
+try:
+    s.bind(socket.getaddrinfo(source or None, 0, s.family, flags=socket.AI_PASSIVE)[0][4])
+    s.connect(socket.getaddrinfo(target, int(port), s.family)[0][4])
+    print("open")
+except TimeoutError:
+    print("silence")
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def knock(fabric: Fabric, node: str, target: str, source: str = "", port: int = 179) -> str:
+    """What a TCP connection attempt meets: "open", "silence", or the words of an error."""
+    return fabric.node(node).run([sys.executable, "-c", KNOCK, source, target, str(port)]).strip()
+
+
+def test_bgp_answers_its_neighbours_only(fabric: Fabric) -> None:
+    """Hosts at gateways and at the link of a session; its neighbour at any other address than the session's."""
+    border = fabric.vrf("system/border")
+    session = ["vtysh", "-c", f"show bgp vrf {border} neighbors 192.0.2.1 json"]
+    for target in ("10.1.1.1", "2001:db8:1:1::1", "fe80::1%eth1"):
+        assert knock(fabric, "r1", target) == "silence", target
+    for target in ("203.0.113.1", "2001:db8:d::1", "192.0.2.0", "2001:db8:ffff::"):
+        assert knock(fabric, "d2", target) == "silence", target
+    for target, source in (("203.0.113.1", "192.0.2.1"), ("2001:db8:d::1", "2001:db8:ffff::1")):
+        assert knock(fabric, "isp1", target, source) == "silence", target
+    assert knock(fabric, "isp1", "192.0.2.0", "192.0.2.1") != "silence"  # its own session's address is open to it
+    state = json.loads(fabric.node("leaf1").run(session))["192.0.2.1"]["bgpState"]
+    assert state == "Established"
+
+
 def configure(fabric: Fabric, *lines: str) -> None:
     argv = ["vtysh", "-c", "configure terminal"]
     for line in lines:

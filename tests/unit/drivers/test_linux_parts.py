@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from support.linux_models import base, border, everything, heartbeat, red, red_shared, shared
+from support.linux_models import base, border, everything, heartbeat, red, red_shared, shared, vnet
 from underlace.diff.change import changes
 from underlace.drivers.linux import LinuxDriver, boot, rules
 from underlace.drivers.linux.native import Bridge, FrrLine, Item, NftTable, PortLink, Route, Vxlan
 from underlace.drivers.protocol import Items
 from underlace.model.change import Change, Disruption, Key, Verb
-from underlace.model.device import AccessPort, DeviceObject, Port, Svi, TaggedPort
+from underlace.model.device import AccessPort, BgpNeighbor, DeviceObject, Port, Svi, TaggedPort
 
 DRIVER = LinuxDriver()
 
@@ -68,6 +68,28 @@ def test_a_host_claims_addresses_of_its_own_subnets_only() -> None:
     assert "  icmpv6 type nd-neighbor-solicit ip6 saddr != @hosts6 counter drop" in used
     claim = "  icmpv6 type nd-neighbor-advert @th,64,10 != 0x3fa @th,64,64 != 0x20010db800010001 counter drop"
     assert claim in used
+
+
+def test_bgp_is_for_neighbours_on_their_link_and_for_its_address() -> None:
+    found = table(DRIVER.items(everything()), "vpc-9", "inet", "underlace")
+    sets = dict(found.sets)
+    assert (sets["neighbors4"], sets["own4"]) == ({'"swp5" . 192.0.2.1'}, {'"swp5" . 192.0.2.0'})
+    assert (sets["neighbors6"], sets["own6"]) == ({'"swp5" . 2001:db8:ffff::1'}, {'"swp5" . 2001:db8:ffff::'})
+    for netns in ("", "vpc-9"):
+        rules = [r for r in table(DRIVER.items(everything()), netns, "inet", "underlace").skeleton if "179" in r]
+        assert rules
+        assert all("iifname" in rule and "saddr" in rule and "daddr" in rule for rule in rules)
+
+
+def test_a_session_on_a_gateway_is_for_the_address_of_the_gateway() -> None:
+    """Of two gateways of the VRF, the one whose network has the neighbour."""
+    speaker = BgpNeighbor("vpc-1", "10.1.1.9", remote_as=64_777)
+    lost = BgpNeighbor("vpc-1", "10.99.0.1", remote_as=64_777)
+    more = vnet("vpc-1", 10_102, 8, ("10.1.2.1/24",))
+    items = DRIVER.items(base() + red() + more + [speaker, lost])
+    sets = dict(table(items, "vpc-1", "inet", "underlace").sets)
+    assert (sets["neighbors4"], sets["own4"]) == ({'"br10101" . 10.1.1.9'}, {'"br10101" . 10.1.1.1'})
+    assert DRIVER.model(items)[speaker.key] == DRIVER.normalise([*red(), speaker])[speaker.key]
 
 
 def test_a_spine_takes_no_tunnels() -> None:

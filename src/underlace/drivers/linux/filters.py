@@ -4,7 +4,8 @@
                                        a port without a use passes nothing at all
     main netns      underlace          BGP and BFD from link-local, VXLAN from known VTEPs, both on underlay ports;
                                        forwarded is only what goes from an underlay port to an underlay port
-    VRF netns       underlace          declared BGP neighbours, ND, some ICMP; peerings pass their prefixes only
+    VRF netns       underlace          declared BGP neighbours, on their link and to its address; ND, some ICMP;
+                                       peerings pass their prefixes only
 
 There is no connection tracking: a spine would track every tunnel that it forwards.
 """
@@ -16,7 +17,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from underlace.drivers.linux import names
 from underlace.drivers.linux.native import NftTable
-from underlace.drivers.linux.normalise import by_family, collapsed, is_address
+from underlace.drivers.linux.normalise import beside, by_family, collapsed, is_address
 from underlace.model.device import BgpNeighbor, Leak, Protection
 
 Sets = tuple[tuple[str, frozenset[str]], ...]
@@ -105,7 +106,7 @@ def _leading(net: IPv4Network | IPv6Network) -> str:
 
 def main_table(protection: Protection, vtep: bool, ports: Iterable[str]) -> NftTable:
     """Input and forwarding of the underlay's namespace."""
-    fabric = "iifname @underlay_ports ip6 saddr fe80::/10"
+    fabric = "iifname @underlay_ports ip6 saddr fe80::/10 ip6 daddr fe80::/10"
     skeleton = (
         " set underlay_ports { type ifname; }",
         " set vteps { type ipv4_addr; }",
@@ -135,13 +136,19 @@ def main_table(protection: Protection, vtep: bool, ports: Iterable[str]) -> NftT
     return NftTable(names.MAIN, "inet", names.TABLE, skeleton, tuple(sorted(sets)))
 
 
-def vrf_table(vrf: str, rate: int, neighbors: Iterable[BgpNeighbor], leaks: Iterable[tuple[Leak, Leak]]) -> NftTable:
-    """Input of a VRF's namespace, and what may cross its peerings: (ours to them, theirs to us)."""
+def vrf_table(
+    vrf: str,
+    rate: int,
+    neighbors: Iterable[BgpNeighbor],
+    links: Mapping[str, frozenset[str]],
+    leaks: Iterable[tuple[Leak, Leak]],
+) -> NftTable:
+    """Input of a VRF's namespace, and what may cross its peerings: (ours to them, theirs to us).
+
+    links: addresses of the VRF, with prefix length, by the link that has them.
+    """
     skeleton = (
-        " set neighbors4 { type ipv4_addr; }",
-        " set neighbors6 { type ipv6_addr; }",
-        " set port_neighbors4 { type ifname . ipv4_addr; }",
-        " set port_neighbors6 { type ifname . ipv6_addr; }",
+        *(f" set {name}{v} {{ type ifname . ipv{v}_addr; }}" for name in ("neighbors", "own") for v in (4, 6)),
         " set unnumbered { type ifname; }",
         *(
             f" set {side}{v} {{ type ifname . ipv{v}_addr; flags interval; }}"
@@ -152,11 +159,9 @@ def vrf_table(vrf: str, rate: int, neighbors: Iterable[BgpNeighbor], leaks: Iter
         "  type filter hook input priority filter; policy drop;",
         '  iifname "lo" accept',
         *_icmp(rate),
-        *_sessions("iifname . ip saddr @port_neighbors4"),
-        *_sessions("iifname . ip6 saddr @port_neighbors6"),
-        *_sessions("ip saddr @neighbors4"),
-        *_sessions("ip6 saddr @neighbors6"),
-        *_sessions("iifname @unnumbered ip6 saddr fe80::/10"),
+        *_sessions("iifname . ip saddr @neighbors4 iifname . ip daddr @own4"),
+        *_sessions("iifname . ip6 saddr @neighbors6 iifname . ip6 daddr @own6"),
+        *_sessions("iifname @unnumbered ip6 saddr fe80::/10 ip6 daddr fe80::/10"),
         "  counter drop",
         " }",
         " chain forward {",
@@ -175,23 +180,28 @@ def vrf_table(vrf: str, rate: int, neighbors: Iterable[BgpNeighbor], leaks: Iter
         "  counter drop",
         " }",
     )
-    sets = dict(_neighbor_sets(neighbors)) | dict(_leak_sets(leaks))
+    sets = dict(_neighbor_sets(neighbors, links)) | dict(_leak_sets(leaks))
     return NftTable(vrf, "inet", names.TABLE, skeleton, tuple(sorted(sets.items())))
 
 
-def _neighbor_sets(neighbors: Iterable[BgpNeighbor]) -> Mapping[str, frozenset[str]]:
-    found: dict[str, set[str]] = {
-        name: set() for name in ("neighbors4", "neighbors6", "port_neighbors4", "port_neighbors6", "unnumbered")
-    }
+def _neighbor_sets(
+    neighbors: Iterable[BgpNeighbor], links: Mapping[str, frozenset[str]]
+) -> Mapping[str, frozenset[str]]:
+    """Who may talk BGP: a neighbour on its link, to the address that this link has in the neighbour's network.
+
+    One that is in no network of the VRF cannot be reached, and nobody is let in under its name.
+    """
+    found: dict[str, set[str]] = {name: set() for name in ("neighbors4", "neighbors6", "own4", "own6", "unnumbered")}
     for one in neighbors:
         if not is_address(one.peer):
             found["unnumbered"].add(f'"{one.peer}"')
             continue
+        own = dict(beside(one.peer, links))
         family = 6 if ":" in one.peer else 4
-        if one.port is None:
-            found[f"neighbors{family}"].add(one.peer)
-        else:
-            found[f"port_neighbors{family}"].add(f'"{one.port}" . {one.peer}')
+        link = one.port or next(iter(own), None)
+        if link is not None:
+            found[f"neighbors{family}"].add(f'"{link}" . {one.peer}')
+            found[f"own{family}"] |= {f'"{link}" . {address}' for address in own.get(link, ())}
     return {name: frozenset(elements) for name, elements in found.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_interface, ip_network
 from typing import TypeVar
@@ -94,7 +94,7 @@ def _resolve(one: DeviceObject, model: Objects) -> DeviceObject | None:
         case BgpRouter():
             return _router(one)
         case BgpNeighbor():
-            return _neighbor(one)
+            return _neighbor(one, model)
         case Vrf(l3vni=None):
             return Vrf(one.name)
         case L2Vni():
@@ -185,17 +185,32 @@ def _router(one: BgpRouter) -> BgpRouter:
     )
 
 
-def _neighbor(one: BgpNeighbor) -> BgpNeighbor:
+def _neighbor(one: BgpNeighbor, model: Objects) -> BgpNeighbor:
     fabric = bool(one.fabric)
     return replace(
         one,
-        port=one.port if is_address(one.peer) else one.port or one.peer,
+        port=one.port or (_port_beside(one, model) if is_address(one.peer) else one.peer),
         fabric=fabric,
         bfd=fabric if one.bfd is None else one.bfd,
         export=None if one.export is None else _networks(one.export),
         refuse=_networks(one.refuse),
         description=None,
     )
+
+
+def _port_beside(one: BgpNeighbor, model: Objects) -> str | None:
+    """The routed port in whose network a neighbour is, if there is one."""
+    ports = {port.port: port.addresses for port in model.of(RoutedPort) if port.vrf == one.vrf}
+    return next((port for port, _ in beside(one.peer, ports)), None)
+
+
+def beside(peer: str, links: Mapping[str, frozenset[str]]) -> Iterator[tuple[str, list[str]]]:
+    """The links that have addresses in the network of a neighbour, with these; in order of name."""
+    for link in sorted(links):
+        interfaces = [ip_interface(text) for text in sorted(links[link])]
+        own = [str(one.ip) for one in interfaces if ip_address(peer) in one.network]
+        if own:
+            yield link, own
 
 
 def is_address(peer: str) -> bool:

@@ -94,10 +94,11 @@ def _ports_of_neighbors(tables: Iterable[NftTable]) -> dict[tuple[str, str], str
     found = {}
     for table in tables:
         for name, elements in table.sets:
-            if name.startswith("port_neighbors"):
+            if name in ("neighbors4", "neighbors6"):
                 for element in elements:
                     port, _, address = element.partition(" . ")
-                    found[(table.netns or DEFAULT_VRF, address)] = port.strip('"')
+                    if not names.BRIDGE_PATTERN.fullmatch(port.strip('"')):
+                        found[(table.netns or DEFAULT_VRF, address)] = port.strip('"')
     return found
 
 

@@ -162,7 +162,7 @@ def _vrfs(model: Objects) -> Iterator[AnyItem]:
         name = vrf.name
         yield namespace(name, forwarding=vrf.l3vni is not None)
         ours = [(leak, _opposite(leak, leaks)) for leak in leaks if leak.vrf == name]
-        yield filters.vrf_table(name, rate, [n for n in neighbors if n.vrf == name], ours)
+        yield filters.vrf_table(name, rate, [n for n in neighbors if n.vrf == name], _links(model, name), ours)
         if vrf.l3vni is None:
             continue
         mtu = _tunnel_mtu(system)
@@ -172,6 +172,12 @@ def _vrfs(model: Objects) -> Iterator[AnyItem]:
         yield Vxlan(name, names.vxlan(vrf.l3vni), vrf.l3vni, system.loopback or "", mtu)
         asn = (router.asn if router else None) or 0
         yield EvpnVrf(name, vrf.l3vni, asn, vrf.rd, vrf.import_targets, vrf.export_targets)
+
+
+def _links(model: Objects, vrf: str) -> dict[str, frozenset[str]]:
+    """Addresses of a VRF by the link that has them."""
+    found = {port.port: port.addresses for port in model.of(RoutedPort) if port.vrf == vrf}
+    return found | {names.bridge(svi.vni): svi.addresses for svi in model.of(Svi) if svi.vrf == vrf}
 
 
 def _tunnel_mtu(system: System) -> int:
