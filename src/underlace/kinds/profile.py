@@ -47,7 +47,11 @@ class UnderlaySpec(Spec):
 
 class ProtectionSpec(Spec):
     icmp_rate: int = Field(
-        default=100, strict=True, ge=1, le=100_000, description="ICMP packets per second that a device answers."
+        default=100,
+        strict=True,
+        ge=1,
+        le=100_000,
+        description="ICMP packets per second that a device answers to a port; to a VPC, 16 times as many.",
     )
 
 

@@ -1,11 +1,10 @@
 """The nftables tables of a device: the closed underlay (law 11), and what protects the device itself.
 
-    port, ingress   underlace_<port>   first of all hooks: nothing from outside reaches an underlay address;
-                                       a port without a use passes nothing at all
+    port, ingress   underlace_<port>   first of all hooks: `guards`
     main netns      underlace          BGP and BFD from link-local, VXLAN from known VTEPs, both on underlay ports;
                                        forwarded is only what goes from an underlay port to an underlay port
     VRF netns       underlace          declared BGP neighbours, on their link and to its address; ND, some ICMP;
-                                       peerings pass their prefixes only
+                                       peerings pass their prefixes only; gateways look for so many new hosts a second
 
 There is no connection tracking: a spine would track every tunnel that it forwards.
 """
@@ -13,25 +12,26 @@ There is no connection tracking: a spine would track every tunnel that it forwar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from underlace.drivers.linux import names
+from underlace.drivers.linux.guards import ICMP_ERRORS, Sets, element, prefix_sets
 from underlace.drivers.linux.native import NftTable
 from underlace.drivers.linux.normalise import beside, by_family, collapsed, is_address
 from underlace.model.device import BgpNeighbor, Leak, Protection
 
-Sets = tuple[tuple[str, frozenset[str]], ...]
-
 _ND = "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }"
-_ERRORS = "destination-unreachable, time-exceeded, parameter-problem"
 _VTEP_RULE = "  iifname @underlay_ports ip saddr @vteps udp dport 4789 accept"
-CLOSED_RULE = "  counter drop"
-_HOST_SETS = (
-    " set hosts4 { type ipv4_addr; flags interval; }",
-    " set hosts6 { type ipv6_addr; flags interval; }",
-)
-_UNNUMBERED = frozenset({"0.0.0.0/32", "::/128", "fe80::/10"})
-"""Sources of hosts that have no address yet, and link-local ones."""
+VRF_SHARES = 16
+"""The ICMP limit of a VRF in limits of a port: no single port can use up what the gateways answer."""
+
+GLEAN_RATE, GLEAN_BURST = 300, 1_000
+"""Hosts a second, of all gateways of a VRF, for which packets may make the device ask. Asking takes a place in the
+neighbour table of the whole device for some 20 seconds, so a VRF can take a few thousand places at most."""
+
+SOUGHT_MAX, SOUGHT_SECONDS = 16_384, 60
+"""Destinations that are talked to; packets to these are not counted again."""
+
+_GLEAN = f"limit rate {GLEAN_RATE}/second burst {GLEAN_BURST} packets"
 
 
 def _icmp(rate: int) -> list[str]:
@@ -41,8 +41,8 @@ def _icmp(rate: int) -> list[str]:
     limit = f"limit rate {rate}/second burst {rate} packets accept"
     return [
         *discovery,
-        f"  icmpv6 type {{ echo-request, packet-too-big, {_ERRORS} }} {limit}",
-        f"  icmp type {{ echo-request, {_ERRORS} }} {limit}",
+        f"  icmpv6 type {{ echo-request, packet-too-big, {ICMP_ERRORS} }} {limit}",
+        f"  icmp type {{ echo-request, {ICMP_ERRORS} }} {limit}",
     ]
 
 
@@ -54,54 +54,6 @@ def _sessions(source: str) -> list[str]:
         f"  {source} tcp sport 179 tcp flags & (syn | ack) != syn accept",
         f"  {source} udp dport {{ 3784, 3785, 4784 }} {hops} 255 accept",
     ]
-
-
-def guard(netns: str, port: str, underlay: Iterable[str], used: bool, subnets: frozenset[str] | None) -> NftTable:
-    """What stands behind a port that is not underlay, before anything else sees a packet.
-
-    subnets: of the gateway behind the port, None without a gateway. A neighbour that the gateway learns becomes a
-    host route in the whole VPC (type-2), so nobody may claim an address outside of them.
-    """
-    hook = f'  type filter hook ingress device "{port}" priority -500; policy accept;'
-    if not used:
-        chain = (" chain ingress {", hook, CLOSED_RULE, " }")
-        return NftTable(netns, "netdev", names.guard(port), chain)
-    skeleton = (
-        " set underlay4 { type ipv4_addr; flags interval; }",
-        " set underlay6 { type ipv6_addr; flags interval; }",
-        *(() if subnets is None else _HOST_SETS),
-        " chain ingress {",
-        hook,
-        # Behind tags no rule below would match, and the kernel strips them later.
-        "  meta protocol { 8021q, 8021ad } counter drop",
-        *(() if subnets is None else _claims(subnets)),
-        f"  ip daddr @underlay4 udp dport {names.VXLAN_PORT} counter drop",
-        f"  ip6 daddr @underlay6 udp dport {names.VXLAN_PORT} counter drop",
-        "  ip daddr @underlay4 counter drop",
-        "  ip6 daddr @underlay6 counter drop",
-        " }",
-    )
-    sets = _prefix_sets("underlay", underlay)
-    if subnets is not None:
-        sets = tuple(sorted((*sets, *_prefix_sets("hosts", collapsed(subnets | _UNNUMBERED)))))
-    return NftTable(netns, "netdev", names.guard(port), skeleton, sets)
-
-
-def _claims(subnets: Iterable[str]) -> list[str]:
-    """Who says to be whom: ARP, neighbour discovery. And a host is no router."""
-    targets = [f"@th,64,{net.prefixlen} != {_leading(net)}" for net in map(ip_network, subnets) if net.version == 6]
-    allowed = " ".join(["@th,64,10 != 0x3fa", *sorted(targets)])  # fe80::/10, and the V-Net's own
-    return [
-        "  arp saddr ip != @hosts4 counter drop",
-        "  icmpv6 type nd-neighbor-solicit ip6 saddr != @hosts6 counter drop",
-        f"  icmpv6 type nd-neighbor-advert {allowed} counter drop",
-        "  icmpv6 type { nd-router-advert, nd-redirect } counter drop",
-    ]
-
-
-def _leading(net: IPv4Network | IPv6Network) -> str:
-    """The bits of a prefix as a number: nft 1.0.6 cannot name the target of a neighbour advertisement."""
-    return hex(int(net.network_address) >> (net.max_prefixlen - net.prefixlen))
 
 
 def main_table(protection: Protection, vtep: bool, ports: Iterable[str]) -> NftTable:
@@ -131,7 +83,7 @@ def main_table(protection: Protection, vtep: bool, ports: Iterable[str]) -> NftT
     sets: Sets = (
         ("underlay_ports", frozenset(f'"{port}"' for port in ports)),
         ("vteps", protection.vteps),
-        *_prefix_sets("underlay", protection.underlay),
+        *prefix_sets("underlay", protection.underlay),
     )
     return NftTable(names.MAIN, "inet", names.TABLE, skeleton, tuple(sorted(sets)))
 
@@ -155,10 +107,16 @@ def vrf_table(
             for side in ("local", "remote")
             for v in (4, 6)
         ),
+        " set gateways { type ifname; }",
+        *(
+            f" set sought{v} {{ type ifname . ipv{v}_addr; size {SOUGHT_MAX}; flags dynamic,timeout; "
+            f"timeout {SOUGHT_SECONDS}s; }}"
+            for v in (4, 6)
+        ),
         " chain input {",
         "  type filter hook input priority filter; policy drop;",
         '  iifname "lo" accept',
-        *_icmp(rate),
+        *_icmp(rate * VRF_SHARES),
         *_sessions("iifname . ip saddr @neighbors4 iifname . ip daddr @own4"),
         *_sessions("iifname . ip6 saddr @neighbors6 iifname . ip6 daddr @own6"),
         *_sessions("iifname @unnumbered ip6 saddr fe80::/10 ip6 daddr fe80::/10"),
@@ -168,6 +126,18 @@ def vrf_table(
         "  type filter hook forward priority filter; policy accept;",
         '  iifname "pr*" jump arriving',
         '  oifname "pr*" jump leaving',
+        "  oifname @gateways jump delivering",
+        " }",
+        " chain delivering {",
+        *(
+            f"  oifname . {daddr} @sought{v} update @sought{v} {{ oifname . {daddr} }} accept"
+            for daddr, v in (("ip daddr", 4), ("ip6 daddr", 6))
+        ),
+        *(
+            f"  meta nfproto ipv{v} {_GLEAN} update @sought{v} {{ oifname . {daddr} }} accept"
+            for daddr, v in (("ip daddr", 4), ("ip6 daddr", 6))
+        ),
+        "  counter drop",
         " }",
         " chain arriving {",
         "  iifname . ip saddr @remote4 iifname . ip daddr @local4 return",
@@ -180,7 +150,8 @@ def vrf_table(
         "  counter drop",
         " }",
     )
-    sets = dict(_neighbor_sets(neighbors, links)) | dict(_leak_sets(leaks))
+    gateways = frozenset(f'"{link}"' for link in links if names.BRIDGE_PATTERN.fullmatch(link))
+    sets = dict(_neighbor_sets(neighbors, links)) | dict(_leak_sets(leaks)) | {"gateways": gateways}
     return NftTable(vrf, "inet", names.TABLE, skeleton, tuple(sorted(sets.items())))
 
 
@@ -213,19 +184,6 @@ def _leak_sets(leaks: Iterable[tuple[Leak, Leak]]) -> Mapping[str, frozenset[str
             for version, members in by_family(collapsed(prefixes)).items():
                 found[f"{side}{version}"] |= {f'"{link}" . {element(prefix)}' for prefix in members}
     return {name: frozenset(elements) for name, elements in found.items()}
-
-
-def _prefix_sets(name: str, prefixes: Iterable[str]) -> Sets:
-    return tuple(
-        (f"{name}{version}", frozenset(element(p) for p in members))
-        for version, members in by_family(prefixes).items()
-    )
-
-
-def element(prefix: str) -> str:
-    """A prefix as nft lists it: that of a single address without its length."""
-    address, _, length = prefix.partition("/")
-    return address if length == ("128" if ":" in address else "32") else prefix
 
 
 def takes_vxlan(table: NftTable) -> bool:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
-from underlace.drivers.linux import boot, config, kernel, names, programs, rules
+from underlace.drivers.linux import boot, config, kernel, limits, names, programs, rules
 from underlace.drivers.linux.execute import Executor
 from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link, read_settings
 from underlace.drivers.linux.native import Item, Netns, Settings, Vxlan
@@ -112,7 +112,9 @@ class LinuxDoor:
         return []
 
     def keep(self) -> None:
-        """Keep alive what FRR loses between applies."""
+        """Make room for neighbours, and keep alive what FRR loses between applies."""
+        with self._namespaces.inside(names.MAIN):
+            limits.make_room()
         self._next_hops.start()
 
     def save(self, items: Items) -> None:

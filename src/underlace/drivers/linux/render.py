@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_interface
 
-from underlace.drivers.linux import filters, names, render_frr
+from underlace.drivers.linux import filters, guards, names, render_frr
 from underlace.drivers.linux.native import (
     Address,
     AnyItem,
@@ -128,7 +128,7 @@ def _base(model: Objects) -> Iterator[AnyItem]:
 def _ports(model: Objects) -> Iterator[AnyItem]:
     bridged = {member.port: member for member in model.of(AccessPort)}
     gateways = {svi.vni: svi for svi in model.of(Svi)}
-    underlay = _protection(model).underlay
+    protection = _protection(model)
     for port in model.of(Port):
         name, enabled, mtu = port.name, bool(port.enabled), port.mtu or names.DEFAULT_MTU
         member, routed = bridged.get(name), model.routed(name)
@@ -142,7 +142,8 @@ def _ports(model: Objects) -> Iterator[AnyItem]:
         if not port.underlay:
             svi = gateways.get(member.vni) if member is not None and member.vni is not None else None
             subnets = None if svi is None else networks(svi.addresses)
-            yield filters.guard(netns, name, underlay, bool(bridge) or routed is not None, subnets)
+            use: guards.Use = "bridged" if bridge else "none" if routed is None else "routed"
+            yield guards.guard(netns, name, use, protection.underlay, subnets, protection.icmp_rate or 0)
     for routed in model.of(RoutedPort):
         for address in routed.addresses:
             yield Address(routed.vrf or names.MAIN, routed.port, address)

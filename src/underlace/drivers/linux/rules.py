@@ -32,12 +32,13 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """A table as listed: lines without elements, and the elements by set."""
+    """A table as listed: lines without elements, and the elements by set. seen: those that packets have filled."""
 
     family: str
     name: str
     lines: tuple[str, ...]
     sets: Sets
+    seen: Sets
 
 
 def listings(output: str) -> Iterator[Listing]:
@@ -56,10 +57,11 @@ def listings(output: str) -> Iterator[Listing]:
             yield Listing(match[1], match[2], *_split(body))
 
 
-def _split(body: Iterable[str]) -> tuple[tuple[str, ...], Sets]:
+def _split(body: Iterable[str]) -> tuple[tuple[str, ...], Sets, Sets]:
     """Lines and elements apart; a long list of elements goes over several lines."""
     lines: list[str] = []
     sets: Sets = {}
+    dynamic: set[str] = set()
     current, text = "", ""
     for line in body:
         if text or line.startswith("elements = {"):
@@ -73,9 +75,12 @@ def _split(body: Iterable[str]) -> tuple[tuple[str, ...], Sets]:
         if match is not None:
             current = match[1]
             sets[current] = frozenset()
+        if line.startswith("flags dynamic"):
+            dynamic.add(current)
         if line:
             lines.append(line)
-    return tuple(lines), sets
+    seen = {name: sets.pop(name) for name in dynamic}
+    return tuple(lines), sets, seen
 
 
 class Memory:
