@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from support.fabric import poll
+from support.fabric import Pinger, poll
 from underlace.lab.fabric import Fabric
 from underlace.model.ids import Ref
 
@@ -165,3 +165,41 @@ def configure(fabric: Fabric, *lines: str) -> None:
     for line in lines:
         argv += ["-c", line]
     fabric.node("isp1").run(argv)
+
+
+def test_an_address_that_two_hosts_claim_is_reported(fabric: Fabric) -> None:
+    """d1 is behind leaf3; d2, behind leaf1, says that it has d1's address. Nobody else notices."""
+    border = fabric.vrf("system/border")
+    vnet = fabric.api.get("/v1/resources/vnet/system/dmz")["status"]["allocated"]["vni"]
+    macs = [
+        json.loads(fabric.node(h).run(["ip", "-json", "link", "show", "eth1"]))[0]["address"] for h in ("d1", "d2")
+    ]
+    bystander = Pinger(fabric, "isp1", "203.0.113.12")
+    send(fabric, "d1", arp_claim("203.0.113.11"))
+    send(fabric, "d2", arp_claim("203.0.113.11"))
+    fabric.stop_agents(["leaf1"])  # it looks when it starts, else on its timer
+    fabric.start_agents(["leaf1"])
+    (warning,) = poll("the status to say so", lambda: fabric.api.get("/v1/status")["warnings"])
+    assert (warning["where"]["device"], warning["severity"]) == ("leaf1", "warning")
+    assert (
+        f"VNI {vnet} of VRF {border}: 203.0.113.11 is claimed by {' and '.join(sorted(macs))}." in warning["detail"]
+    )
+    assert [d["code"] for d in fabric.api.get("/v1/devices/leaf1")["diagnostics"]] == ["address-claimed-twice"]
+    assert bystander.lost() == 0
+    assert fabric.api.get("/v1/devices/leaf1")["state"] == "in-sync"
+
+
+def test_two_hosts_of_one_leaf_claim_an_address(fabric: Fabric) -> None:
+    """The other one is behind the same port here, as a machine behind a hypervisor would be."""
+    vnet = fabric.api.get("/v1/resources/vnet/acme/red-db")["status"]["allocated"]["vni"]
+    send(fabric, "r3", arp_claim("10.1.2.13"))
+    send(fabric, "r3", arp_claim("10.1.2.13").replace("OWN", "060000000077"))
+    fabric.stop_agents(["leaf3"])
+    fabric.start_agents(["leaf3"])
+
+    def said() -> list[str]:
+        found = [w["detail"] for w in fabric.api.get("/v1/status")["warnings"] if w["where"]["device"] == "leaf3"]
+        return [detail for detail in found if f"VNI {vnet} " in detail]
+
+    (detail,) = poll("the status to say so", said)
+    assert "10.1.2.13 is claimed by 06:00:00:00:00:77 and " in detail

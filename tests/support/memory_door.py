@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from underlace.drivers.protocol import Failure, Items
+from underlace.drivers.protocol import Duplicate, Failure, Items
 from underlace.model.capability import Capabilities
 from underlace.model.change import Change, Disruption, Key, Keyed
 from underlace.model.device import DeviceObject, Model
@@ -77,7 +77,10 @@ class Faults:
 
 
 class MemoryDoor:
-    """Holds `state`; `done`: changes carried out; `reads`: scopes read (None: all); `boot`: boot files."""
+    """Holds `state`; `done`: changes carried out; `reads`: scopes read (None: all); `boot`: boot files.
+
+    claimed: the addresses that several hosts claim.
+    """
 
     def __init__(self, state: Items | None = None) -> None:
         self.state: dict[Key, Keyed] = dict(state or {})
@@ -87,6 +90,7 @@ class MemoryDoor:
         self.done: list[Change[Keyed]] = []
         self.reads: list[frozenset[Key] | None] = []
         self.saves = 0
+        self.claimed: list[Duplicate] = []
         self._shown: dict[Key, Keyed] = {}
 
     def read(self, scope: Collection[Key] | None = None) -> Items:
@@ -129,6 +133,9 @@ class MemoryDoor:
         self._answer()
         self.saves += 1
         self.boot = dict(items)
+
+    def duplicates(self) -> list[Duplicate]:
+        return self.claimed
 
     def reboot(self) -> None:
         """Power comes back: the device runs what its boot files say."""

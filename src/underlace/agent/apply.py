@@ -8,7 +8,7 @@ actual ──diff──► changes ──order──► door.run ──► door.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from traceback import format_exception
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from underlace.agent.clock import Clock
 from underlace.agent.log import Log
 from underlace.diff.change import changes
 from underlace.diff.order import ordered
-from underlace.drivers.protocol import Door, Failure, Items
+from underlace.drivers.protocol import Door, Duplicate, Failure, Items, Observer
 from underlace.model.change import Change, Key, Keyed, Verb
 from underlace.model.diagnostic import Diagnostic, Where
 
@@ -67,6 +67,10 @@ class Applier:
     def known(self) -> Items:
         """What the device held when last seen; a full read when that is in doubt. Raises DeviceFault."""
         return self.read() if self._actual is None else self._actual
+
+    def duplicates(self) -> Sequence[Duplicate]:
+        """Addresses that several hosts claim, as of the last full read."""
+        return self._door.duplicates() if isinstance(self._door, Observer) else ()
 
     def forget(self) -> None:
         """Distrust what is known: the next step begins with a full read."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from underlace.agent.apply import DeviceFault, Result
 from underlace.agent.clock import Backoff
 from underlace.agent.desired import Desired, load
+from underlace.agent.neighbourhood import watch
 from underlace.agent.parts import Parts
 from underlace.diff.change import changes
 from underlace.drivers.protocol import Items
@@ -176,6 +177,7 @@ class Holding:
         self.read_due = parts.clock.monotonic() + parts.config.read_interval
         with suppress(DeviceFault):  # only words for the report
             parts.ledger.os_version = parts.applier.version()
+        watch(parts)
         return True
 
     def _state(self, result: Result) -> None:

@@ -13,7 +13,8 @@ FINDINGS_MAX = 100
 
 
 class Ledger:
-    """Collects until `delivered`. `due` says that there is something to tell."""
+    """Collects until `delivered`. `due` says that there is something to tell. What goes on is in every report until
+    it ends: the controller keeps the last report and nothing else."""
 
     def __init__(self, device: str, driver: str, simulated: bool) -> None:
         self._device, self._driver, self._simulated = device, driver, simulated
@@ -21,6 +22,7 @@ class Ledger:
         self._manifest: Manifest | None = None
         self._drift: set[str] = set()
         self._found: dict[Diagnostic, None] = {}
+        self._lasting: tuple[Diagnostic, ...] = ()
         self.os_version = ""
         self.rejected = ""
         self.due = False
@@ -41,6 +43,12 @@ class Ledger:
             self.due = self.due or self._outcome is not None
         while len(self._found) > FINDINGS_MAX:
             del self._found[next(iter(self._found))]
+
+    def lasting(self, found: Iterable[Diagnostic]) -> list[Diagnostic]:
+        """All that goes on at the moment. What of it is new."""
+        before, self._lasting = self._lasting, tuple(found)
+        self.due = self.due or (self._lasting != before and self._outcome is not None)
+        return [one for one in self._lasting if one not in before]
 
     def drifted(self, scopes: Iterable[str]) -> None:
         self._drift.update(scopes)
@@ -65,7 +73,7 @@ class Ledger:
             os_version=self.os_version,
             rejected=self.rejected,
             drift=tuple(sorted(self._drift)),
-            diagnostics=tuple(self._found),
+            diagnostics=(*self._lasting, *self._found),
             simulated=self._simulated,
         )
 

@@ -56,6 +56,9 @@ def show_status(found: dict[str, Any]) -> None:
         output.write("")
         waits = [(f"{i['kind']}/{i['tenant']}/{i['name']}", waiting(i["status"])) for i in found["resources"]]
         output.table(("resource", "waits for"), waits)
+    for warning in found.get("warnings", ()):  # a controller of the release before has none
+        output.write("")
+        output.write(f"{warning['severity']}: {warning['detail']}")
 
 
 def history(

@@ -17,6 +17,7 @@ from underlace.drivers.protocol import Driver
 from underlace.model.device import DeviceObject, decode_fragment
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import fabric
+from underlace.model.wire import LASTING
 from underlace.store import devices, fragments, ledger, numbers
 from underlace.store.devices import DeviceRow
 from underlace.store.view import StoreView
@@ -160,6 +161,11 @@ def _shown(engine: Engine, row: DeviceRow, os: str) -> Device:
         row.rejected,
         row.simulated,
     )
+
+
+def lasting(row: DeviceRow) -> list[Diagnostic]:
+    """What goes on at the device, by its last report."""
+    return [one for one in msgspec.json.decode(row.diagnostics, type=list[Diagnostic]) if one.code in LASTING]
 
 
 def word_of(row: DeviceRow) -> str:

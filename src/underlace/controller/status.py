@@ -26,7 +26,8 @@ class FabricStatus(msgspec.Struct, frozen=True):
     """revision: the last one, or the one that was asked about. state: "Provisioning" while anything waits for a
     device's word; else "Silent" when a device was not heard for too long; else "Active". Of one revision, silence
     does not hold up what is confirmed. resources: those that wait, at most a hundred. devices: those whose word is
-    missing or that are silent, for actors who may read devices."""
+    missing or that are silent; warnings: what the others say goes on at the moment: both for actors who may read
+    devices."""
 
     revision: int
     state: str
@@ -36,6 +37,7 @@ class FabricStatus(msgspec.Struct, frozen=True):
     in_sync: int
     total: int
     silent: int
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 def fabric_status(engine: Engine, actor: Actor, revision: int | None = None) -> FabricStatus:
@@ -59,7 +61,8 @@ def fabric_status(engine: Engine, actor: Actor, revision: int | None = None) -> 
     if not actor.sees_all:
         return FabricStatus(answer, state, simulated, found, (), 0, 0, 0)
     in_sync = sum(d.name not in silent and inventory.word_of(d) == inventory.IN_SYNC for d in every)
-    return FabricStatus(answer, state, simulated, found, tuple(shown), in_sync, len(every), len(silent))
+    warnings = tuple(w for d in every if d.name not in silent for w in inventory.lasting(d))
+    return FabricStatus(answer, state, simulated, found, tuple(shown), in_sync, len(every), len(silent), warnings)
 
 
 def _waiting(

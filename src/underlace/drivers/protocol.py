@@ -63,6 +63,23 @@ class Keeper(Protocol):
         """Start tending, in the background, for as long as the process lives. Returns at once; may raise OSError."""
 
 
+class Duplicate(NamedTuple):
+    """An address that several hosts of a V-Net claim, by their MAC addresses; a gateway is such a host."""
+
+    vrf: str
+    vni: int
+    address: str
+    macs: tuple[str, ...]
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """A door that notices what hosts do to each other."""
+
+    def duplicates(self) -> Sequence[Duplicate]:
+        """As of the last full read; of a V-Net on several devices, what this one can see of it."""
+
+
 class Door(Protocol):
     """The only way to a device. Synchronous; every call may raise OSError when the device does not answer at all."""
 

@@ -34,6 +34,10 @@ Short = Annotated[str, msgspec.Meta(max_length=128)]
 """Names, digests and versions: a device is believed about itself, but does not fill the controller's store."""
 
 
+LASTING = frozenset({"address-claimed-twice"})
+"""Codes of findings that are in every report for as long as they hold; any other one is told once."""
+
+
 class EnrolRequest(msgspec.Struct, frozen=True):
     """csr: PEM, its common name is the device."""
 

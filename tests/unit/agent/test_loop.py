@@ -8,8 +8,10 @@ import pytest
 from support.agent_rig import DEVICE, Rig, items, port, vrf
 from support.memory_door import Killed
 from underlace.agent.client import Refusal, Unreachable
+from underlace.agent.ledger import FINDINGS_MAX
+from underlace.drivers.protocol import Duplicate
 from underlace.model.device import BgpRouter
-from underlace.model.wire import Manifest, Receipt, Report
+from underlace.model.wire import LASTING, Manifest, Receipt, Report
 
 RED = {"base": [port("swp1")], "vrf:red": [vrf("red", 100), BgpRouter("red", asn=65000)]}
 BLUE = {"base": [port("swp1")], "vrf:blue": [vrf("blue", 200), BgpRouter("blue", asn=65000)]}
@@ -623,6 +625,38 @@ class TestController:
             rig.turns()
             assert rig.clock.now - began < 75.0
         assert rig.controller.reports[-1].drift == ("vrf:red",)
+
+    def test_an_address_that_two_hosts_claim_is_in_every_report_until_it_ends(self, rig: Rig) -> None:
+        rig.settled_on(RED)
+        rig.door.claimed = [Duplicate("red", 100, "10.1.1.11", ("06:00:00:00:00:01", "06:00:00:00:00:02"))]
+        began = rig.clock.now
+        while not rig.controller.reports[-1].diagnostics:
+            rig.turns()
+            assert rig.clock.now - began < 75.0
+        (found,) = rig.controller.reports[-1].diagnostics
+        assert found.code in LASTING
+        assert (found.code, found.severity, found.where.device) == ("address-claimed-twice", "warning", DEVICE)
+        assert "VNI 100 of VRF red: 10.1.1.11 is claimed by 06:00:00:00:00:01 and 06:00:00:00:00:02" in found.detail
+        reports = len(rig.controller.reports)
+        while rig.clock.now - began < 300.0:
+            rig.turns()
+        assert len(rig.controller.reports) == reports, "nothing new, nothing said"
+        rig.controller.want(BOTH)
+        rig.turns(2)
+        assert rig.controller.reports[-1].diagnostics == (found,)
+        rig.door.claimed = []
+        while rig.controller.reports[-1].diagnostics:
+            rig.turns()
+            assert rig.clock.now - began < 500.0
+
+    def test_hosts_do_not_fill_a_report(self, rig: Rig) -> None:
+        macs = tuple(f"06:00:00:00:00:{n:02x}" for n in range(99))
+        rig.door.claimed = [Duplicate("red", vni, f"10.1.1.{n}", macs) for vni in range(200) for n in range(99)]
+        rig.settled_on(RED)
+        found = rig.controller.reports[-1].diagnostics
+        assert len(found) == FINDINGS_MAX
+        assert max(len(one.detail) for one in found) < 4_000
+        assert "And 89 more addresses" in found[0].detail
 
     def test_manifest_of_another_device_is_refused(self, rig: Rig) -> None:
         rig.settled_on(RED)

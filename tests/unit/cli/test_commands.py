@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from support.shell import Shell, underlace
+from underlace.cli import fabric
 from underlace.controller.authority import Authority
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -110,6 +111,13 @@ def test_the_explanations_of_the_tutorial_are_true(shell: Shell) -> None:
         for line in lines.splitlines():
             assert line.removesuffix("...") in told.out, line
     assert shown[0][1].count("because") == shell("explain", "leaf1", "vni10005").out.count("because")
+
+
+def test_status_says_what_devices_say_goes_on(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    found: dict[str, Any] = shell("status", "-o", "json").json  # type: ignore[assignment]
+    assert found["warnings"] == []
+    fabric.show_status(found | {"warnings": [{"severity": "warning", "detail": "10.1.1.11 is claimed twice."}]})
+    assert capsys.readouterr().out.splitlines()[-1] == "warning: 10.1.1.11 is claimed twice."
 
 
 def test_waiting_ends_at_its_limit_and_names_who_is_awaited(shell: Shell) -> None:

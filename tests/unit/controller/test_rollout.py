@@ -6,12 +6,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from support.controlled import ADMIN, Rig, doc, quickstart, report, rig
 from underlace.access import Actor, Role, device_actor
 from underlace.model.device import decode_fragment, hash_fragment
-from underlace.model.diagnostic import Refused
+from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import Ref
 from underlace.model.wire import Manifest, Outcome, Report, manifest_digest
 from underlace.store import devices, fragments
@@ -218,3 +219,17 @@ def test_a_switch_that_is_gone_should_hold_nothing(fabric: Rig) -> None:
     assert fabric.controller.device(ADMIN, "leaf3").state == "in-sync"
     fabric.controller.forget(ADMIN, "leaf3")
     assert "leaf3" not in {d.name for d in fabric.controller.devices(ADMIN)}
+
+
+def test_what_goes_on_at_a_device_is_part_of_the_status(fabric: Rig) -> None:
+    """As long as its last report says so, and for those who may see devices."""
+    manifest = fabric.controller.desired(LEAF1)
+    assert manifest is not None
+    twice = Diagnostic(Where(device="leaf1"), "address-claimed-twice", "s", "10.1.1.11 is claimed twice.")
+    once = Diagnostic(Where(device="leaf1"), "drift-mended", "s", "Something was.")
+    held = report(manifest, Outcome.HELD)
+    fabric.controller.report(LEAF1, msgspec.structs.replace(held, diagnostics=(twice, once)))
+    assert fabric.controller.status(ADMIN).warnings == (twice,)
+    assert fabric.controller.status(Actor("u", Role.TENANT, frozenset({"acme"}))).warnings == ()
+    fabric.controller.report(LEAF1, held)
+    assert fabric.controller.status(ADMIN).warnings == ()

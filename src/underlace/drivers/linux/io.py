@@ -8,17 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
-from underlace.drivers.linux import boot, config, kernel, limits, names, programs, rules
+from underlace.drivers.linux import boot, config, duplicates, kernel, limits, names, programs, rules
 from underlace.drivers.linux.execute import Executor
 from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link, read_settings
 from underlace.drivers.linux.native import Item, Netns, Settings, Vxlan
-from underlace.drivers.linux.neighbours import Neighbours
+from underlace.drivers.linux.neighbours import Neighbours, decode
 from underlace.drivers.linux.next_hops import NextHops
 from underlace.drivers.linux.render import FORWARDING, NETNS_SETTINGS
-from underlace.drivers.protocol import Failure, Items
+from underlace.drivers.protocol import Duplicate, Failure, Items
 from underlace.model.change import Change, Key, Keyed
 
 _PROFILE = "frr defaults datacenter"
@@ -44,6 +45,7 @@ class LinuxDoor:
         self._executor = Executor(self._namespaces, self._memory)
         self._neighbours = Neighbours(self._namespaces, Path(run_dir))
         self._next_hops = NextHops(self._namespaces)
+        self._claims: dict[str, list[duplicates.Claim]] = {}
 
     def version(self) -> str:
         """FRR's version."""
@@ -56,6 +58,8 @@ class LinuxDoor:
         """Owned state; with a scope, whole namespaces and FRR as a whole where it names anything of them."""
         vrfs = self._namespaces.vrfs()
         wanted = None if scope is None else _places(scope)
+        if wanted is None:
+            self._claims.clear()
         found: list[Item] = []
         ends: list[kernel.PairEnd] = []
         routed: list[tuple[str, list[kernel.RouteInfo]]] = []
@@ -79,22 +83,23 @@ class LinuxDoor:
         routed: list[tuple[str, list[kernel.RouteInfo]]],
     ) -> None:
         """Everything of the namespace that the thread is in."""
+        before = len(found)
         seen = kernel.decode_links(programs.ask("ip", "-json", "-details", "address", "show"))
         settings = read_settings("", NETNS_SETTINGS)
         if netns != names.MAIN or dict(settings)[FORWARDING[0]] == "1":
             found.append(Netns(netns, settings, kernel.loopback_up(seen)))
         found += kernel.links(netns, seen, _settings_of)
-        found += self._read_tables(netns)
+        tables = list(rules.listings(programs.ask("nft", "-s", "list", "ruleset")))
+        found += [self._memory.table(netns, listing) for listing in tables]
+        self._claims[netns] = claimed = duplicates.claims(netns, tables, found[before:])
+        if claimed:
+            claimed += duplicates.told(netns, decode(programs.ask("ip", "-json", "neigh", "show")))
         here = list(kernel.pair_ends(netns, seen))
         if here:
             ends += here
             for family, everywhere in (("-4", "0.0.0.0/0"), ("-6", "::/0")):
                 said = programs.ask("ip", "-json", family, "route", "show", "proto", names.ROUTE_PROTOCOL)
                 routed.append((netns, kernel.decode_routes(said, everywhere)))
-
-    def _read_tables(self, netns: str) -> Iterator[Item]:
-        for listing in rules.listings(programs.ask("nft", "-s", "list", "ruleset")):
-            yield self._memory.table(netns, listing)
 
     def _read_frr(self, vrfs: Collection[str]) -> Iterator[Item]:
         running = programs.show("show running-config")
@@ -116,6 +121,9 @@ class LinuxDoor:
         with self._namespaces.inside(names.MAIN):
             limits.make_room()
         self._next_hops.start()
+
+    def duplicates(self) -> list[Duplicate]:
+        return duplicates.duplicates(chain.from_iterable(self._claims.values()))
 
     def save(self, items: Items) -> None:
         """Write FRR's boot files; the kernel's part comes from the agent's cache after a reboot."""

@@ -22,8 +22,8 @@ _LEARNT = frozenset({"REACHABLE", "STALE", "DELAY", "PROBE"})
 class Neighbour(msgspec.Struct):
     """An entry of `ip -json neigh`."""
 
-    dst: str
-    dev: str
+    dst: str = ""
+    dev: str = ""
     lladdr: str = ""
     state: tuple[str, ...] = ()
     extern_learn: msgspec.UnsetType | None = msgspec.UNSET
@@ -33,9 +33,14 @@ class Neighbour(msgspec.Struct):
 _decoder = msgspec.json.Decoder(list[Neighbour])
 
 
+def decode(said: str) -> list[Neighbour]:
+    """Entries in what `ip -json neigh` says. Raises msgspec.DecodeError."""
+    return _decoder.decode(said.strip() or "[]")
+
+
 def restated(said: str) -> Iterator[str]:
     """`ip` commands that state again what the kernel has learnt on gateways. Raises msgspec.DecodeError."""
-    for entry in _decoder.decode(said.strip() or "[]"):
+    for entry in decode(said):
         own = entry.extern_learn is msgspec.UNSET and set(entry.state) <= _LEARNT
         if own and entry.lladdr and names.BRIDGE_PATTERN.fullmatch(entry.dev):
             yield f"neigh replace {entry.dst} lladdr {entry.lladdr} dev {entry.dev} nud stale"

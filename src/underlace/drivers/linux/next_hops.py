@@ -27,6 +27,7 @@ import msgspec
 
 from underlace.drivers.linux import names, programs
 from underlace.drivers.linux.namespaces import Namespaces, NoNamespace
+from underlace.drivers.linux.neighbours import decode
 from underlace.model.net import router_mac
 
 _SOL_NETLINK, _LISTEN_ALL_NSID = 270, 8
@@ -55,12 +56,6 @@ class _Route(msgspec.Struct):
     nexthops: tuple[_Hop, ...] = ()
 
 
-class _Neighbour(msgspec.Struct):
-    dst: str = ""
-    dev: str = ""
-    lladdr: str = ""
-
-
 class _Entry(msgspec.Struct):
     """An entry of `bridge -json fdb`."""
 
@@ -78,7 +73,6 @@ class _Numbered(msgspec.Struct):
 
 _numbers = msgspec.json.Decoder(list[_Numbered])
 _routes = msgspec.json.Decoder(list[_Route])
-_neighbours = msgspec.json.Decoder(list[_Neighbour])
 _entries = msgspec.json.Decoder(list[_Entry])
 
 
@@ -102,7 +96,7 @@ def vtep_of(gateway: str) -> str | None:
 
 def lost(routes: Iterable[tuple[str, str]], neighbours: str, entries: str) -> tuple[list[str], list[str]]:
     """Commands of `ip` and of `bridge` that put back what routes use and the kernel does not have."""
-    known = {(n.dst, n.dev) for n in _neighbours.decode(neighbours.strip() or "[]") if n.lladdr}
+    known = {(n.dst, n.dev) for n in decode(neighbours) if n.lladdr}
     there = {(e.mac, e.ifname, e.dst) for e in _entries.decode(entries.strip() or "[]")}
     of_ip, of_bridge = [], []
     for gateway, bridge in sorted(routes):
