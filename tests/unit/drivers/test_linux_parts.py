@@ -59,6 +59,18 @@ def test_a_port_without_a_use_passes_nothing() -> None:
     }
 
 
+def test_rules_about_the_underlay_are_of_the_families_that_it_has() -> None:
+    four = [
+        replace(o, underlay=frozenset({"10.255.0.0/24"})) if o.key == ("protection",) else o for o in everything()
+    ]
+    for key in (("", "inet", "underlace"), ("vpc-1", "netdev", "underlace_swp2")):
+        both, one = table(DRIVER.items(everything()), *key), table(DRIVER.items(four), *key)
+        assert any("ip6 daddr @underlay6 counter drop" in rule for rule in both.skeleton)
+        assert not any("underlay6" in rule for rule in one.skeleton)
+        assert "underlay6" not in dict(one.sets)
+        assert any("ip daddr @underlay4 counter drop" in rule for rule in one.skeleton)
+
+
 def test_a_host_claims_addresses_of_its_own_subnets_only() -> None:
     used = table(DRIVER.items(everything()), "vpc-1", "netdev", "underlace_swp2").skeleton
     assert used.index("  meta protocol { 8021q, 8021ad } counter drop") < used.index(

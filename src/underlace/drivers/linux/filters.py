@@ -14,7 +14,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from underlace.drivers.linux import names
-from underlace.drivers.linux.guards import ICMP_ERRORS, Sets, element, prefix_sets
+from underlace.drivers.linux.guards import (
+    ICMP_ERRORS,
+    Sets,
+    closed,
+    element,
+    underlay_elements,
+    underlay_families,
+    underlay_sets,
+)
 from underlace.drivers.linux.native import NftTable
 from underlace.drivers.linux.normalise import beside, by_family, collapsed, is_address
 from underlace.model.device import BgpNeighbor, Leak, Protection
@@ -59,11 +67,11 @@ def _sessions(source: str) -> list[str]:
 def main_table(protection: Protection, vtep: bool, ports: Iterable[str]) -> NftTable:
     """Input and forwarding of the underlay's namespace."""
     fabric = "iifname @underlay_ports ip6 saddr fe80::/10 ip6 daddr fe80::/10"
+    families = underlay_families(protection.underlay)
     skeleton = (
         " set underlay_ports { type ifname; }",
         " set vteps { type ipv4_addr; }",
-        " set underlay4 { type ipv4_addr; flags interval; }",
-        " set underlay6 { type ipv6_addr; flags interval; }",
+        *underlay_sets(families),
         " chain input {",
         "  type filter hook input priority filter; policy drop;",
         '  iifname "lo" accept',
@@ -75,15 +83,14 @@ def main_table(protection: Protection, vtep: bool, ports: Iterable[str]) -> NftT
         " chain forward {",
         "  type filter hook forward priority filter; policy drop;",
         "  iifname @underlay_ports oifname @underlay_ports accept",
-        "  ip daddr @underlay4 counter drop",
-        "  ip6 daddr @underlay6 counter drop",
+        *closed(families, "counter drop"),
         "  counter drop",
         " }",
     )
     sets: Sets = (
         ("underlay_ports", frozenset(f'"{port}"' for port in ports)),
         ("vteps", protection.vteps),
-        *prefix_sets("underlay", protection.underlay),
+        *underlay_elements(protection.underlay),
     )
     return NftTable(names.MAIN, "inet", names.TABLE, skeleton, tuple(sorted(sets)))
 

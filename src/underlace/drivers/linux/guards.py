@@ -53,7 +53,7 @@ _SOLICITS = "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-a
 
 
 def guard(
-    netns: str, port: str, use: Use, underlay: Iterable[str], subnets: frozenset[str] | None, rate: int
+    netns: str, port: str, use: Use, underlay: frozenset[str], subnets: frozenset[str] | None, rate: int
 ) -> NftTable:
     """subnets: of the gateway behind the port, None without a gateway. A neighbour that the gateway learns becomes a
     host route in the whole VPC (type-2), so nobody may claim an address outside of them. rate: of ICMP to the device.
@@ -62,9 +62,9 @@ def guard(
     if use == "none":
         chain = (" chain ingress {", hook, CLOSED_RULE, " }")
         return NftTable(netns, "netdev", names.guard(port), chain)
+    families = underlay_families(underlay)
     skeleton = (
-        " set underlay4 { type ipv4_addr; flags interval; }",
-        " set underlay6 { type ipv6_addr; flags interval; }",
+        *underlay_sets(families),
         *([_MACS_SET] if use == "bridged" else []),
         *(() if subnets is None else _HOST_SETS),
         " chain ingress {",
@@ -74,16 +74,34 @@ def guard(
         *(_few_macs() if use == "bridged" else []),
         *_rates(rate),
         *(() if subnets is None else _claims(subnets)),
-        f"  ip daddr @underlay4 udp dport {names.VXLAN_PORT} counter drop",
-        f"  ip6 daddr @underlay6 udp dport {names.VXLAN_PORT} counter drop",
-        "  ip daddr @underlay4 counter drop",
-        "  ip6 daddr @underlay6 counter drop",
+        *closed(families, f"udp dport {names.VXLAN_PORT} counter drop"),
+        *closed(families, "counter drop"),
         " }",
     )
-    sets = prefix_sets("underlay", underlay)
+    sets = underlay_elements(underlay)
     if subnets is not None:
         sets = tuple(sorted((*sets, *prefix_sets("hosts", collapsed(subnets | _UNNUMBERED)))))
     return NftTable(netns, "netdev", names.guard(port), skeleton, sets)
+
+
+def underlay_families(underlay: Iterable[str]) -> tuple[int, ...]:
+    """IPv4, because VTEPs have IPv4 loopbacks; IPv6 as soon as there is such a prefix. Until then the underlay's only
+    IPv6 addresses are link-local ones of its own links, which nothing on another link can name."""
+    return (4, 6) if any(":" in prefix for prefix in underlay) else (4,)
+
+
+def underlay_sets(families: Iterable[int]) -> list[str]:
+    return [f" set underlay{v} {{ type ipv{v}_addr; flags interval; }}" for v in families]
+
+
+def underlay_elements(underlay: Iterable[str]) -> Sets:
+    families = {f"underlay{v}" for v in underlay_families(underlay)}
+    return tuple(one for one in prefix_sets("underlay", underlay) if one[0] in families)
+
+
+def closed(families: Iterable[int], what: str) -> list[str]:
+    """Rules about packets to underlay addresses."""
+    return [f"  {'ip' if v == 4 else 'ip6'} daddr @underlay{v} {what}" for v in families]
 
 
 def _few_macs() -> list[str]:
