@@ -75,7 +75,8 @@ class Holding:
                     "The agent restored the last good state when it started.",
                     f"{self._parts.config.device} differed from revision {self.good.manifest.revision}; "
                     f"{result.operations} changes brought it back.",
-                    "Nothing, if the device was rebooted, rebuilt or interrupted; else look for who changed it.",
+                    "Nothing, if the device was rebooted, rebuilt or interrupted, or its agent upgraded; else look "
+                    "for who changed it.",
                     Severity.WARNING,
                 )
             )
