@@ -7,24 +7,10 @@ happen there too: the fabric must not answer for the controller's name (hazards 
 
 from __future__ import annotations
 
-import ctypes
-import os
 import socket
 import threading
 
-CLONE_NEWNET = 0x4000_0000
-
-
-def enter(path: str) -> None:
-    """Move the calling thread into the network namespace at path. Raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.setns(fd, CLONE_NEWNET) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, f"cannot enter the network namespace: {os.strerror(code)}", path)
-    finally:
-        os.close(fd)
+from underlace import syscall
 
 
 def connect(host: str, port: int, timeout: float, path: str | None) -> socket.socket:
@@ -53,7 +39,7 @@ class _Attempt(threading.Thread):
     def run(self) -> None:
         try:
             if self._path is not None:
-                enter(self._path)
+                syscall.enter(self._path)
             made = socket.create_connection(self._target, self._limit)
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA refuses
             self._failed = error if isinstance(error, OSError) else OSError(f"{self._target[0]!r}: {error}")

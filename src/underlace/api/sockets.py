@@ -6,17 +6,15 @@ controller itself stays where it is, and nothing is routed between the two.
 
 from __future__ import annotations
 
-import ctypes
-import os
 import socket
 import threading
 from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
+from underlace import syscall
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 
-_CLONE_NEWNET = 0x40000000
 _BACKLOG = 2_048
 
 
@@ -85,14 +83,7 @@ def _bind_inside(netns: Path, host: str, port: int) -> socket.socket:
 
     def enter_and_bind() -> None:
         try:
-            handle = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                libc = ctypes.CDLL(None, use_errno=True)
-                if libc.setns(handle, _CLONE_NEWNET) != 0:
-                    number = ctypes.get_errno()
-                    raise OSError(number, os.strerror(number), str(netns))
-            finally:
-                os.close(handle)
+            syscall.enter(netns)
             made.append(_bind(host, port))
         except OSError as fault:
             failed.append(fault)

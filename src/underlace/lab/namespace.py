@@ -9,7 +9,6 @@ A device has a mount namespace of its own, so that FRR's fixed paths are private
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pwd
 import socket
@@ -18,45 +17,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from underlace import syscall
 from underlace.lab.state import MARK
+from underlace.syscall import CLONE_NEWNET as CLONE_NEWNET
+from underlace.syscall import CLONE_NEWNS as CLONE_NEWNS
+from underlace.syscall import CLONE_NEWUTS as CLONE_NEWUTS
+from underlace.syscall import MS_BIND, MS_PRIVATE, MS_REC, enter, mount
+from underlace.syscall import unshare as unshare
 
-CLONE_NEWNS = 0x0002_0000
-CLONE_NEWUTS = 0x0400_0000
-CLONE_NEWNET = 0x4000_0000
-MS_BIND = 0x1000
-MS_REC = 0x4000
-MS_PRIVATE = 0x4_0000
+setns = enter  # by path
 
 MGMT = "/run/underlace/netns/mgmt"
 DISK_PATHS = {"frr": "/etc/frr", "log": "/var/log/frr"}
 """What of a device outlives its namespaces: directory on its disk -> where the device sees it."""
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _checked(result: int, what: str) -> None:
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
-
-
-def unshare(flags: int) -> None:
-    _checked(_libc.unshare(flags), "unshare")
-
-
-def setns(path: str, kind: int) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _checked(_libc.setns(descriptor, kind), f"setns {path}")
-    finally:
-        os.close(descriptor)
-
-
-def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    result = _libc.mount(
-        source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None
-    )
-    _checked(result, f"mount {target}")
 
 
 def sysctl(name: str, value: int) -> None:
@@ -120,7 +93,7 @@ def make_mgmt() -> None:
         mount("/proc/self/ns/net", MGMT, flags=MS_BIND)
         for name, value in END_SYSCTLS.items():
             sysctl(name, value)
-        _checked(_libc.setns(fabric, CLONE_NEWNET), "setns")
+        syscall.setns(fabric)
     finally:
         os.close(fabric)
 

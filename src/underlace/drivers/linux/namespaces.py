@@ -7,21 +7,16 @@ second, while a link leads to a namespace that is already there.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from underlace import syscall
 from underlace.drivers.linux import names
 
-_CLONE_NEWNET = 0x40000000
-_MS_BIND = 0x1000
-_MNT_DETACH = 0x2
 _OWN = "/proc/thread-self/ns/net"
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class NoNamespace(OSError):
@@ -29,12 +24,6 @@ class NoNamespace(OSError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f'Cannot open network namespace "{name}": No such file or directory')
-
-
-def _check(result: int, what: str) -> None:
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
 class Namespaces:
@@ -61,20 +50,20 @@ class Namespaces:
         home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if netns == names.MAIN:
-                _check(_libc.setns(self._main, _CLONE_NEWNET), "setns")
+                syscall.setns(self._main)
             else:
                 try:
                     there = os.open(self._links / netns, os.O_RDONLY | os.O_CLOEXEC)
                 except FileNotFoundError as error:
                     raise NoNamespace(netns) from error
                 try:
-                    _check(_libc.setns(there, _CLONE_NEWNET), f"setns {netns}")
+                    syscall.setns(there)
                 finally:
                     os.close(there)
             yield
         finally:
             try:
-                _check(_libc.setns(home, _CLONE_NEWNET), "setns back")
+                syscall.setns(home)
             finally:
                 os.close(home)
 
@@ -88,9 +77,8 @@ class Namespaces:
         self._unmount(mount)
         mount.touch(mode=0o444)
         with self.inside(names.MAIN):
-            _check(_libc.unshare(_CLONE_NEWNET), "unshare")
-            bound = _libc.mount(_OWN.encode(), str(mount).encode(), None, ctypes.c_ulong(_MS_BIND), None)
-            _check(bound, f"mount {mount}")
+            syscall.unshare(syscall.CLONE_NEWNET)
+            syscall.mount(_OWN, str(mount), flags=syscall.MS_BIND)
         os.symlink(os.path.relpath(mount, self._links), self._links / name)
 
     def delete(self, name: str) -> None:
@@ -104,7 +92,8 @@ class Namespaces:
 
     def _unmount(self, path: Path) -> None:
         if os.path.lexists(path):
-            _libc.umount2(str(path).encode(), _MNT_DETACH)
+            with suppress(OSError):  # a file on which nothing is mounted
+                syscall.unmount(str(path))
             path.unlink(missing_ok=True)
 
 
