@@ -14,7 +14,7 @@ from underlace.cli import devices, fabric, intent, output, resources, tokens
 from underlace.cli.failure import Exit, Stop, show
 from underlace.cli.session import Session, session_of
 from underlace.cli.settings import show_settings
-from underlace.model.diagnostic import Diagnostic, Refused, Where
+from underlace.model.diagnostic import Diagnostic, Refused, Where, by_place
 
 SETTINGS_WORD = "show"
 """Reserved where a device is named: `config show` shows the settings."""
@@ -97,7 +97,7 @@ def run_safely(program: Callable[[], object]) -> int:
         show(output.notes, stop.diagnostics)
         return stop.code
     except Refused as refused:
-        show(output.notes, refused.diagnostics)
+        show(output.notes, sorted(refused.diagnostics, key=by_place))
         return Exit.REFUSED
     except BrokenPipeError:
         # Whoever read our output went away (`underlace get vpc | head -1`): not a fault, but nothing more to say.

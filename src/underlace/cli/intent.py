@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,7 @@ from underlace.cli.failure import Exit, Stop, show
 from underlace.cli.output import Format
 from underlace.cli.session import session_of
 from underlace.cli.wait import await_active
-from underlace.model.diagnostic import Diagnostic, Where
+from underlace.model.diagnostic import Diagnostic, Where, by_place
 
 if TYPE_CHECKING:
     from underlace.model.document import Document, Reading
@@ -125,7 +124,7 @@ def _read_all(ctx: typer.Context, files: list[Path]) -> list[Document]:
     if not reading.diagnostics:
         return reading.documents
     found = [*reading.diagnostics, *_said_of_the_rest(ctx, reading)]
-    raise Stop(Exit.REFUSED, sorted(found, key=lambda d: (d.where.file, d.where.line, d)))
+    raise Stop(Exit.REFUSED, sorted(found, key=by_place))
 
 
 def _read(files: list[Path]) -> Reading:
@@ -148,6 +147,8 @@ def _said_of_the_rest(ctx: typer.Context, reading: Reading) -> list[Diagnostic]:
     A document whose name could be read is sent with a spec that no kind takes, so that the controller knows that it
     is there but not what it says, and does not tell others that they refer to nothing.
     """
+    from underlace.model.document import located
+
     if not reading.documents:
         return []
     present = {str(d) for d in reading.documents}
@@ -158,7 +159,7 @@ def _said_of_the_rest(ctx: typer.Context, reading: Reading) -> list[Diagnostic]:
         session_of(ctx).client.post("/v1/plan", {"documents": body})
     except Stop as stop:
         found = [d for d in stop.diagnostics if d.where.resource not in unread]
-        return at_fields(found, reading.documents)
+        return located(found, reading.documents)
     return []
 
 
@@ -178,26 +179,13 @@ def as_body(documents: list[Document]) -> list[dict[str, Any]]:
     ]
 
 
-def at_fields(found: Iterable[Diagnostic], documents: list[Document]) -> list[Diagnostic]:
-    """Findings of the controller, which knows where a document begins, moved to the line of the field at fault, in
-    the order of files and lines."""
-    first = {str(d): d for d in reversed(documents)}
-    begun = {(str(d), d.file, d.line): d for d in documents}
-    moved = []
-    for finding in found:
-        where = finding.where
-        about = begun.get((where.resource, where.file, where.line), first.get(where.resource))
-        if about is not None:
-            finding = msgspec.structs.replace(finding, where=about.where(where.pointer))
-        moved.append(finding)
-    return sorted(moved, key=lambda d: (d.where.file, d.where.line, d))
-
-
 def _send(ctx: typer.Context, path: str, documents: list[Document], more: dict[str, Any]) -> Any:
+    from underlace.model.document import located
+
     try:
         return session_of(ctx).client.post(path, {"documents": as_body(documents), **more})
     except Stop as stop:
-        raise Stop(stop.code, at_fields(stop.diagnostics, documents)) from None
+        raise Stop(stop.code, located(stop.diagnostics, documents)) from None
 
 
 def show_plan(planned: dict[str, Any]) -> None:

@@ -17,13 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from underlace.lab import agents, control, frr, holder, router, wiring
-from underlace.lab.fabric import INTENT_FILE, OOB, Fabric, LabError, wait_for
+from underlace.lab.fabric import INTENT_FILE, OOB, Fabric, wait_for
+from underlace.lab.fault import LabError
 from underlace.lab.intent import Intent
 from underlace.lab.namespace import MGMT, Namespace
 from underlace.lab.process import spawn
 from underlace.lab.state import MARK, State
 from underlace.lab.topology import Topology, topology
+from underlace.model.diagnostic import Diagnostic, Refused
+from underlace.model.document import located
 
 MAX_VRFS = 1_000
 _FRR_WORKERS = 4
@@ -99,7 +104,14 @@ def _configure(fabric: Fabric, notice: Notice) -> dict[str, str]:
     """Wait for the controller, give it the intent; an enrolment token per device."""
     api = control.ready(fabric.state)
     notice("the controller answers")
-    api.apply(with_timers(fabric.intent.documents, fabric.lab.bfd))
+    try:
+        applied = api.apply(with_timers(fabric.intent.documents, fabric.lab.bfd))
+    except control.ControllerError as fault:
+        if not fault.diagnostics:
+            raise
+        raise Refused(located(fault.diagnostics, fabric.intent.written)) from fault
+    for warning in located(msgspec.convert(applied["warnings"], list[Diagnostic]), fabric.intent.written):
+        notice(str(warning))
     notice(f"intent applied: {len(fabric.intent.documents)} documents")
     return {device: api.enrolment(device) for device in fabric.lab.switches}
 
@@ -157,7 +169,11 @@ def up(
     _spawn(state, "underlace.lab.agents", "agents.log")
     with ThreadPoolExecutor(1) as pool:
         tokens = pool.submit(_configure, fabric, notice)
-        _build(fabric, notice)
+        try:
+            _build(fabric, notice)
+        except Exception:
+            tokens.result()  # what the controller refuses is why it cannot be built
+            raise
         ready = tokens.result()
     _await_socket(state, agents.ROLE, "underlace.lab.agents", agents.SOCKET)
     _settle_agents(fabric, ready)

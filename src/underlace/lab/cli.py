@@ -12,20 +12,18 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from underlace.lab import build, flows, intent
+from underlace.lab import build, flows, intent, known
 from underlace.lab import fabric as lab
 from underlace.lab.demo import CONVERGENCE_SECONDS, Stages, progress
 from underlace.lab.expect import matrix
 from underlace.lab.fault import refuse, spoken
+from underlace.lab.place import command, default_directory
 from underlace.lab.state import MARK
+from underlace.lab.status import rows as status_rows
+from underlace.lab.target import command as target_command
+from underlace.lab.teardown import interruptible, tear_down
 
 app = typer.Typer(no_args_is_help=True, help="Your fabric on this machine: network namespaces, FRR, real agents.")
-
-
-def default_directory() -> Path:
-    """Where a lab keeps its files unless told otherwise."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "underlace" / "lab"
 
 
 Directory = Annotated[
@@ -51,23 +49,22 @@ def up(
     form: Output = "table",
 ) -> None:
     """Build the fabric of an intent directory and wait until its flows are answered."""
-    say = Stages()
-    with spoken():
+    say, at = Stages(), place or default_directory()
+    with spoken(at), interruptible():
         refuse(lab.missing())
         wanted = intent.read(directory)
         expected = matrix(wanted)
-        at = place or default_directory()
         lab.clear(at)
         try:
             fabric = build.up(wanted, at, say)
             left = flows.converge(expected, fabric, timeout, progress(say))
-        except KeyboardInterrupt:
-            lab.clear(at, running=True)
+        except BaseException:
+            tear_down(at)
             raise
     if form == "json":
         _emit({"lab": str(at), "devices": len(fabric.lab.switches), "unanswered": len(left), "seconds": say.seconds})
     if left:
-        say(f"{len(left)} allowed flows are not answered after {timeout:g} s: underlace lab test says which")
+        say(f"{len(left)} allowed flows are not answered after {timeout:g} s; which: {command(at, 'test')}")
         raise typer.Exit(4)
     say("the lab is up (simulated)")
 
@@ -75,16 +72,18 @@ def up(
 @app.command()
 def down(place: Directory = None) -> None:
     """Remove a lab: every process, namespace, link and file of it, also after a crash."""
-    with spoken():
-        found = lab.clear(place or default_directory(), running=True)
+    at = place or default_directory()
+    with spoken(at):
+        found = lab.clear(at, running=True)
     sys.stderr.write("the lab is down\n" if found else "there is no lab\n")
 
 
 @app.command()
 def status(place: Directory = None, form: Output = "table") -> None:
     """Show what runs, and what each device reports to the lab's controller."""
-    with spoken():
-        rows = lab.load(place or default_directory()).status()
+    at = place or default_directory()
+    with spoken(at):
+        rows = status_rows(lab.load(at))
     if form == "json":
         _emit({"nodes": rows})
         return
@@ -98,15 +97,14 @@ def exec_(
     target: Annotated[
         str, typer.Argument(metavar="DEVICE[/VPC]", help="A device or host; with /VPC, that VPC there.")
     ],
-    command: Annotated[list[str], typer.Argument(metavar="-- CMD...", help="What to run inside.")],
+    words: Annotated[list[str], typer.Argument(metavar="-- CMD...", help="What to run inside.")],
     place: Directory = None,
 ) -> None:
     """Run a command inside a device, a host, or a VPC on a device."""
-    with spoken():
-        fabric = lab.load(place or default_directory())
-        name, _, vpc = target.partition("/")
-        node = fabric.node(name)
-        argv = node.command(command, fabric.vrf(vpc) if vpc else "")
+    at = place or default_directory()
+    with spoken(at):
+        fabric = lab.load(at)
+        argv = target_command(fabric, target, words)
     _become(argv, {**os.environ, MARK: fabric.state.identity})
 
 
@@ -125,14 +123,19 @@ def check(
     form: Output = "table",
 ) -> None:
     """Check the whole flow matrix with real connections; exit code 1 when anything differs from intent."""
-    with spoken():
-        fabric = lab.load(place or default_directory())
-        wanted = intent.read(directory) if directory else fabric.current_intent()
-        expected = matrix(wanted)
+    at = place or default_directory()
+    with spoken(at):
+        fabric = lab.load(at)
+        wanted = known.Known(intent.read(directory), str(directory)) if directory else known.ask(fabric)
+        expected, strangers = matrix(wanted.intent).among(fabric.lab.nodes)
         began = time.monotonic()
         verdict = flows.verdict(expected, fabric.underlay(), fabric)
+    if wanted.said:
+        sys.stderr.write(f"{wanted.said}\n")
+    if strangers:
+        sys.stderr.write(f"not in this lab, which was brought up without them: {', '.join(sorted(strangers))}\n")
     if form == "json":
-        _emit(verdict.json())
+        _emit({**verdict.json(), "intent": wanted.source})
     else:
         lines = [*flows.table(expected, verdict), "", *(_spoken(w) for w in verdict.wrong)]
         lines.append(

@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import msgspec
+
 from underlace.lab.namespace import Namespace
 from underlace.lab.process import spawn
 from underlace.lab.state import MARK, State, start_time
 from underlace.lab.wiring import CONTROLLER_ADDRESS
+from underlace.model.diagnostic import Diagnostic
 
 ROLE = "controller"
 AGENT_PORT = 8_443
@@ -29,11 +32,15 @@ REQUEST_SECONDS = 120.0
 
 
 class ControllerError(Exception):
-    """The controller refused or is not there, in its own words. findings: its diagnostics, if it gave any."""
+    """The controller refused or is not there, in its own words. diagnostics: its findings, if it gave any."""
 
-    def __init__(self, text: str, findings: Iterable[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, text: str, diagnostics: Iterable[Diagnostic] = ()) -> None:
         super().__init__(text)
-        self.findings = tuple(findings)
+        self.diagnostics = tuple(diagnostics)
+
+
+class ControllerGone(ControllerError):
+    """It does not answer."""
 
 
 class Rest:
@@ -54,7 +61,7 @@ class Rest:
             answer = connection.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException) as fault:
-            raise ControllerError(f"{method} {path}: the controller does not answer: {fault}") from fault
+            raise ControllerGone(f"{method} {path}: the controller does not answer: {fault}") from fault
         finally:
             connection.close()
         if answer.status >= 400:
@@ -88,8 +95,8 @@ def _problem(method: str, path: str, status: int, text: bytes) -> ControllerErro
         told = json.loads(text)
     except ValueError:
         return ControllerError(f"{method} {path}: {status} {text[:200].decode(errors='replace')}")
-    findings = told.get("diagnostics") or []
-    lines = [f"{f.get('code', '')}: {f.get('summary', '')}. {f.get('detail', '')}" for f in findings]
+    findings = msgspec.convert(told.get("diagnostics") or [], list[Diagnostic])
+    lines = [str(finding) for finding in findings]
     return ControllerError("\n".join([f"{method} {path}: {status} {told.get('title', '')}", *lines]), findings)
 
 
@@ -106,11 +113,11 @@ def log_path(state: State) -> Path:
 
 
 def rest(state: State) -> Rest:
-    """The API of the lab's controller. Raises ControllerError when there is none."""
+    """The API of the lab's controller. Raises ControllerGone when there is none."""
     try:
         return Rest(json.loads(context_file(state).read_text()))
     except (OSError, ValueError, KeyError) as fault:
-        raise ControllerError(f"the lab in {state.directory} has no controller: {fault}") from fault
+        raise ControllerGone(f"the lab in {state.directory} has no controller: {fault}") from fault
 
 
 def _environment(state: State) -> dict[str, str]:

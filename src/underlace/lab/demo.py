@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import shlex
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal
 
 import typer
 
 import underlace
-from underlace.lab import build, flows, intent
+from underlace.lab import build, control, flows, intent
 from underlace.lab import fabric as lab
 from underlace.lab.expect import Matrix, matrix
-from underlace.lab.fault import refuse, spoken
+from underlace.lab.fault import LabError, refuse, spoken
+from underlace.lab.place import command, program
 from underlace.lab.state import Process, State, is_running, start_time
+from underlace.lab.teardown import interruptible, tear_down
 
 PREFIX = "underlace-demo-"
 CONVERGENCE_SECONDS = 60.0
@@ -34,7 +34,7 @@ def quickstart() -> Path:
     for place in (package / "examples", package.parents[1] / "examples"):
         if (place / "quickstart").is_dir():
             return place / "quickstart"
-    raise lab.LabError("the quickstart is not installed beside the program: it should be in underlace/examples")
+    raise LabError("the quickstart is not installed beside the program: it should be in underlace/examples")
 
 
 class Stages:
@@ -53,7 +53,7 @@ class Stages:
 
 
 def sweep(directory: Path) -> None:
-    """Bring down labs of earlier demos whose process is gone: a kill -9 leaves one behind."""
+    """Bring down labs of earlier demos whose process is gone, killed or interrupted while it cleaned up."""
     for place in directory.glob(f"{PREFIX}*"):
         state = State.load(place)
         if state is None:
@@ -61,21 +61,6 @@ def sweep(directory: Path) -> None:
         owner = Process("demo", "", *(state.facts().get("owner") or (0, 0)))
         if owner.pid and not is_running(owner):
             state.end()
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the demo as Ctrl-C does, so that it always cleans up."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def progress(say: Callable[[str], None]) -> Callable[[int, int], None]:
@@ -105,20 +90,21 @@ def answer(verdict: flows.Verdict, seconds: float) -> dict[str, Any]:
 
 
 def _show(fabric: lab.Fabric, expected: Matrix, verdict: flows.Verdict) -> None:
-    place = f"--lab {fabric.state.directory}"
-    context = fabric.state.directory / "controller" / "context.json"
+    def of_lab(verb: str, *words: str) -> str:
+        return command(fabric.state.directory, verb, *words)
+
+    client = shlex.join([program(), "--context", str(control.context_file(fabric.state))])
     lines = [
         "",
-        "Who answers whom (columns: from; rows: to; . nobody, as it must be; ! wrong):",
         *flows.table(expected, verdict),
         "",
         f"{verdict.flows} flows, {len(verdict.wrong)} wrong. This fabric is simulated. Look around:",
-        f"  underlace lab exec {place} r1 -- ping -c 3 10.9.1.11          a host of red, to shared",
-        f"  underlace lab exec {place} leaf1 -- vtysh -c 'show bgp l2vpn evpn summary'",
-        f"  underlace lab exec {place} leaf1/acme/red -- ip route         the table of a VPC on a leaf",
-        f"  underlace --context {context} get vpc",
-        f"  underlace --context {context} config leaf1",
-        f"  underlace lab test {place}",
+        f"  {of_lab('exec', 'r1', '--', 'ping', '-c', '3', '10.9.1.11')}    # a host of red, to shared",
+        f"  {of_lab('exec', 'leaf1', '--', 'vtysh', '-c', 'show bgp l2vpn evpn summary')}",
+        f"  {of_lab('exec', 'leaf1/acme/red', '--', 'ip', 'route')}    # the table of a VPC on a leaf",
+        f"  {client} get vpc",
+        f"  {client} config leaf1",
+        f"  {of_lab('test')}",
         "",
     ]
     sys.stderr.write("\n".join(lines) + "\n")
@@ -142,16 +128,16 @@ def demo(
     if form not in ("table", "json"):
         raise typer.BadParameter(f"{form!r} is neither table nor json", param_hint="--output")
     code = 1
-    with spoken(), _interruptible():
+    directory = Path(tempfile.gettempdir(), f"{PREFIX}{os.urandom(8).hex()}")
+    with spoken(directory), interruptible():
         refuse(lab.missing())
-        sweep(Path(tempfile.gettempdir()))
-        directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+        sweep(directory.parent)
         try:
             code = _demo(directory, once, "json" if form == "json" else "table")
         except KeyboardInterrupt:
             code = code if once else 0
         finally:
-            _clean(directory)
+            tear_down(directory)
     raise typer.Exit(code)
 
 
@@ -167,10 +153,3 @@ def _demo(directory: Path, once: bool, form: Literal["table", "json"]) -> int:
     if not once:
         _wait_until_interrupted()
     return 0 if verdict.good else 1
-
-
-def _clean(directory: Path) -> None:
-    state = State.load(directory)
-    if state is not None:
-        state.end()
-    shutil.rmtree(directory, ignore_errors=True)

@@ -11,7 +11,7 @@ and the answer must find its way back to the same host, by the same rules.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_network
 from typing import NamedTuple
@@ -40,6 +40,13 @@ class Matrix(NamedTuple):
 
     flows: tuple[Flow, ...]
     undecided: tuple[tuple[str, str], ...]
+
+    def among(self, nodes: Iterable[str]) -> tuple[Matrix, frozenset[str]]:
+        """The flows that these nodes can show, and the names of the hosts that are missing for the others."""
+        there = {*nodes, NOBODY}
+        shown = tuple(f for f in self.flows if {f.source, f.answer} <= there)
+        lost = frozenset(n for f in self.flows for n in (f.source, f.answer)) - there
+        return Matrix(shown, self.undecided), lost
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,20 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from underlace.kinds.registry import KINDS
 from underlace.lab import agents, channel, control, frr, holder, wiring
+from underlace.lab.fault import LabError, near
 from underlace.lab.flows import Underlay
 from underlace.lab.intent import Intent, parse
-from underlace.lab.namespace import Namespace
+from underlace.lab.namespace import CommandFailed, Namespace
+from underlace.lab.place import command
 from underlace.lab.state import State, start_time
 from underlace.lab.topology import Topology, topology
+from underlace.model.diagnostic import shortened
 
 OOB = "oob"
 """The lab's out-of-band switch: one namespace for all of intent's."""
@@ -26,10 +30,7 @@ INTENT_FILE = "intent.json"
 """What the lab was built from, kept with it."""
 
 _WAIT_SECONDS = 20.0
-
-
-class LabError(Exception):
-    """The lab cannot do what was asked, with the reason."""
+_ANSWER_SECONDS = 3.0
 
 
 def wait_for(what: str, ready: Callable[[], bool], limit: float = _WAIT_SECONDS, pause: float = 0.02) -> None:
@@ -54,7 +55,14 @@ class Fabric:
         for role in ("device", "host"):
             if (process := self.state.running(role, name)) is not None:
                 return Namespace(name, process.pid, role == "device", self.state.identity)
-        raise LabError(f"the lab has no running node {name}")
+        if name in self.lab.nodes:
+            raise LabError(f"{name} does not run any more")
+        raise LabError(f"the lab has no node {shortened(name)}", near(name, self.lab.nodes))
+
+    def runs(self, name: str) -> bool:
+        """Whether a device, router or host has its namespaces, and whoever answers in them."""
+        answering = "responder" if name in self.lab.routers else "host" if name in self.lab.hosts else "device"
+        return self.state.running(answering, name) is not None
 
     def nodes(self, names: Iterable[str]) -> dict[str, Namespace]:
         return {name: self.node(name) for name in names}
@@ -70,10 +78,17 @@ class Fabric:
     def api(self) -> control.Rest:
         return control.rest(self.state)
 
+    def answering(self) -> None:
+        """Raises ControllerGone unless the controller answers, soon: it may be stopped, not only dead."""
+        self.api.call("GET", "/readyz", timeout=_ANSWER_SECONDS)
+
     # what hosts do (flows.Hosts)
 
     def ask(self, host: str, message: channel.Message, timeout: float = 30.0) -> channel.Message:
-        return channel.request(self.state.directory / "hosts" / f"{host}.sock", message, timeout)
+        try:
+            return channel.request(self.state.directory / "hosts" / f"{host}.sock", message, timeout)
+        except OSError as fault:
+            raise LabError(f"{host} does not answer: {fault}") from fault
 
     def probe(self, host: str, probes: Sequence[dict[str, Any]]) -> dict[str, str]:
         return dict(self.ask(host, {"do": "probe", "probes": list(probes)})["results"])
@@ -88,18 +103,18 @@ class Fabric:
         return list(self.ask(host, {"do": "intruders"})["intruders"])
 
     def underlay(self) -> Underlay:
-        """Loopbacks and VNIs, as the devices hold them."""
+        """Loopbacks and VNIs, as the devices hold them that run."""
         loopbacks: dict[str, str] = {}
-        for name, node in self.nodes(self.lab.switches).items():
+        for name, node in self.nodes(filter(self.runs, self.lab.switches)).items():
             for link in json.loads(node.run(["ip", "-json", "-4", "address", "show", "dev", "lo"])):
                 found = [a["local"] for a in link["addr_info"] if a["scope"] == "global"]
                 if found:
                     loopbacks[name] = found[0]
         vnis = {}
         for name, address in loopbacks.items():
-            known = json.loads(frr.vtysh(self.node(name), "show evpn vni json") or "{}")
-            if known:
-                vnis[address] = tuple(sorted(int(vni) for vni in known))
+            with suppress(CommandFailed):  # a device without FRR has flows that are wrong: that is for the matrix
+                if known := json.loads(frr.vtysh(self.node(name), "show evpn vni json") or "{}"):
+                    vnis[address] = tuple(sorted(int(vni) for vni in known))
         return Underlay(tuple(loopbacks.values()), vnis)
 
     # what can be done to it
@@ -147,21 +162,14 @@ class Fabric:
         self.state.end()
 
     def vrf(self, vpc: str) -> str:
-        """The VRF of a VPC on devices, by `name` or `tenant/name`; "mgmt" is the management namespace."""
-        if vpc == "mgmt":
-            return vpc
-        tenant, slash, name = vpc.rpartition("/")
-        found = [
-            item
-            for item in self.api.resources("vpc")
-            if item["name"] == name and (not slash or item["tenant"] == tenant)
-        ]
+        """The VRF of a VPC on devices, by `name` or `tenant/name`. Raises LabError, ControllerError."""
+        known = {f"{item['tenant']}/{item['name']}": item["id"] for item in self.api.resources("vpc")}
+        found = [full for full in known if vpc in (full, full.partition("/")[2])]
         if not found:
-            raise LabError(f"there is no VPC {vpc}")
+            raise LabError(f"there is no VPC {shortened(vpc)}", near(vpc, known))
         if len(found) > 1:
-            choices = " or ".join(f"{item['tenant']}/{name}" for item in found)
-            raise LabError(f"several tenants have a VPC {vpc}: write {choices}")
-        return f"vpc-{found[0]['id']}"
+            raise LabError(f"several tenants have a VPC {vpc}", f"Write {' or '.join(sorted(found))}.")
+        return f"vpc-{known[found[0]]}"
 
     def current_intent(self) -> Intent:
         """What the controller holds now, and what the lab plays."""
@@ -172,24 +180,6 @@ class Fabric:
             for item in api.resources(kind)
         ]
         return parse(documents, self.intent.directory, self.played)
-
-    def status(self) -> list[dict[str, str]]:
-        """A row per process that matters: node, role, state."""
-        known = {d["name"]: d for d in self.api.get("/v1/devices")["items"]}
-        rows = [{"node": "-", "role": "controller", "state": "running"}]
-        for name in self.lab.switches:
-            node = self.node(name)
-            lacking = [d for d in frr.DEVICE_DAEMONS if d not in frr.pids(node.path(frr.RUN))]
-            told = known.get(name, {})
-            words = [f"no {daemon}" for daemon in lacking] + ([] if self.agent(name) else ["no agent"])
-            words.append(str(told.get("state", "unknown")))
-            rows.append({"node": name, "role": "device", "state": ", ".join(words)})
-        rows += [{"node": name, "role": "router", "state": self._alive(name)} for name in self.lab.routers]
-        rows += [{"node": name, "role": "host", "state": self._alive(name)} for name in self.lab.hosts]
-        return rows
-
-    def _alive(self, name: str) -> str:
-        return "running" if any(self.state.running(role, name) for role in ("host", "responder")) else "gone"
 
 
 def _move_ports(old: Namespace, new: Namespace) -> None:
@@ -203,11 +193,18 @@ def _move_ports(old: Namespace, new: Namespace) -> None:
     old.ip([f"link set {wiring.MGMT_PORT} netns {new.net('mgmt')}"], "mgmt")
 
 
+def _state(directory: Path) -> State | None:
+    try:
+        return State.load(directory)
+    except ValueError as fault:
+        raise LabError(str(fault), f"Name another directory, or look into {directory}.") from fault
+
+
 def load(directory: Path) -> Fabric:
     """The lab that runs in a directory. Raises LabError when there is none."""
-    state = State.load(directory)
+    state = _state(directory)
     if state is None:
-        raise LabError(f"there is no lab in {directory}; start one: underlace lab up DIR")
+        raise LabError(f"there is no lab in {directory}", f"Start one: {command(directory, 'up', 'DIR')}")
     kept = json.loads((directory / INTENT_FILE).read_text())
     intent = parse(kept["documents"], Path(kept["directory"]), kept["played"])
     return Fabric(state, topology(intent), intent, kept["played"])
@@ -215,11 +212,11 @@ def load(directory: Path) -> Fabric:
 
 def clear(directory: Path, *, running: bool = False) -> bool:
     """Remove what a lab left in a directory; whether there was one. One that runs is removed only with `running`."""
-    state = State.load(directory)
+    state = _state(directory)
     if state is None:
         return False
     if not running and state.running(holder.ROLE) is not None:
-        raise LabError(f"a lab runs in {directory} already; bring it down first: underlace lab down")
+        raise LabError(f"a lab runs in {directory} already", f"Bring it down first: {command(directory, 'down')}")
     state.end()
     return True
 

@@ -191,12 +191,15 @@ def converge(
     return []
 
 
+LEGEND = "Who answers. Columns: from; rows: to; . nobody, as it must be; - the own address, or undecided; ! wrong."
+
+
 def table(matrix: Matrix, verdict: Verdict) -> list[str]:
-    """The matrix as text: a row per source, a column per address, who answers."""
+    """The matrix as text: a column per source, a row per address, who answers; first what the signs mean."""
     bad = {(w.source, w.address) for w in verdict.wrong}
     sources = sorted({f.source for f in matrix.flows})
     cells = {(f.source, f.address): f.answer or "." for f in matrix.flows}
-    lines = []
+    lines = [LEGEND]
     for version, title in ((4, "IPv4"), (6, "IPv6")):
         addresses = [a for a in dict.fromkeys(f.address for f in matrix.flows) if (":" in a) == (version == 6)]
         width = max([len(a) for a in addresses] or [0])

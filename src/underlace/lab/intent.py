@@ -8,21 +8,16 @@ from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
-from underlace.kinds.registry import KINDS
+from underlace.kinds.parse import parse_all
+from underlace.model.diagnostic import Diagnostic, Refused, Where, shortened
+from underlace.model.document import Document, read_paths
 from underlace.model.ids import NO_TENANT, Ref
+from underlace.model.tree import Fault, Value, yaml_values
 
 LAB_FILE = "lab.yaml"
 """What the lab plays beyond intent: it is no document and never reaches the controller."""
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The C parser where libyaml was there at build time: ten times as fast."""
-
-
-class IntentUnreadable(Exception):
-    """The directory holds no intent that a lab could be built from."""
+_ROUTERS_REMEDY = "Write routers: {NAME: {addresses: [PREFIX, ...], announce: [PREFIX, ...]}}."
 
 
 @dataclass(frozen=True)
@@ -35,13 +30,17 @@ class PlayedRouter:
 
 @dataclass(frozen=True)
 class Intent:
-    """documents: as the API takes them. specs: each parsed by its kind. played: the content of `lab.yaml`."""
+    """documents: as the API takes them. specs: each parsed by its kind. played: the content of `lab.yaml`.
+
+    written: the same documents with their text, for the line of a field.
+    """
 
     directory: Path
     documents: tuple[Mapping[str, Any], ...]
     specs: Mapping[Ref, Any]
     routers: Mapping[str, PlayedRouter]
     played: Any = None
+    written: tuple[Document, ...] = ()
 
     def of(self, kind: str) -> Iterator[tuple[Ref, Any]]:
         """Resources of a kind with their specs, by identity."""
@@ -49,32 +48,78 @@ class Intent:
 
 
 def parse(documents: Iterable[Mapping[str, Any]], directory: Path, played: Any = None) -> Intent:
-    """Intent from documents and the content of `lab.yaml`. Raises IntentUnreadable with every fault."""
-    specs: dict[Ref, Any] = {}
-    faults: list[str] = []
-    found = tuple(documents)
-    for document in found:
-        ref = Ref(str(document.get("kind")), str(document.get("tenant") or NO_TENANT), str(document.get("name")))
-        kind = KINDS.get(ref.kind)
-        if kind is None:
-            faults.append(f"{ref}: there is no such kind")
-            continue
-        try:
-            specs[ref] = kind.spec.model_validate(document.get("spec") or {})
-        except ValidationError as fault:
-            faults += [f"{ref} /{'/'.join(map(str, ('spec', *e['loc'])))}: {e['msg']}" for e in fault.errors()]
-    routers = _routers(played, faults)
-    if faults:
-        raise IntentUnreadable("\n".join(faults))
-    return Intent(directory, found, specs, routers, played)
+    """Intent from documents and the content of `lab.yaml`. Raises Refused with every fault."""
+    return _checked([_document(d) for d in documents], directory, played, [], Where(file=LAB_FILE))
 
 
-def _routers(played: Any, faults: list[str]) -> dict[str, PlayedRouter]:
+def read(directory: Path) -> Intent:
+    """The intent of a directory, as `apply -f` reads it, and its `lab.yaml`. Raises Refused with every fault."""
+    reading = read_paths([directory])
+    played, place, faults = _played(directory / LAB_FILE)
+    faults = [*reading.diagnostics, *faults]
+    if not reading.documents and not faults:
+        faults = [_finding(Where(file=str(directory)), f"{directory} holds no document.", "Name another directory.")]
+    return _checked(reading.documents, directory, played, faults, place)
+
+
+def _document(d: Mapping[str, Any]) -> Document:
+    tenant = str(d.get("tenant") or NO_TENANT)
+    labels, spec = d.get("labels") or {}, d.get("spec") or {}
+    return Document(str(d.get("kind")), tenant, str(d.get("name")), labels, spec, d.get("file", ""), d.get("line", 0))
+
+
+def _as_body(d: Document) -> dict[str, Any]:
+    found = {"kind": d.kind, "tenant": d.tenant, "name": d.name, "labels": d.labels, "spec": d.spec}
+    return {**found, "file": d.file, "line": d.line} if d.file else found
+
+
+def _checked(
+    documents: list[Document], directory: Path, played: Any, faults: Iterable[Diagnostic], place: Where
+) -> Intent:
+    """The intent of documents that have no fault, each by itself. The rest is the controller's to say."""
+    drafts, found = parse_all(documents)
+    routers, wrong = _routers(played, place)
+    if every := [*faults, *found, *wrong]:
+        raise Refused(every)
+    specs = {draft.ref: draft.spec for draft in drafts}
+    return Intent(directory, tuple(map(_as_body, documents)), specs, routers, played, tuple(documents))
+
+
+def _finding(where: Where, detail: str, remedy: str) -> Diagnostic:
+    return Diagnostic(where, "lab-intent-invalid", "A lab cannot be built from this", detail, remedy)
+
+
+def _played(file: Path) -> tuple[Any, Where, list[Diagnostic]]:
+    """The content of `lab.yaml` and its place, and what is wrong with its text."""
+    place = Where(file=str(file))
     try:
-        return {name: PlayedRouter(**_prefixes(side)) for name, side in ((played or {}).get("routers") or {}).items()}
-    except (AttributeError, TypeError, ValueError) as fault:
-        faults.append(f"{LAB_FILE}: {fault}")
-        return {}
+        text = file.read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None, place, []
+    except (OSError, UnicodeDecodeError) as fault:
+        return None, place, [_finding(place, f"{file}: {fault}.", "Make it readable UTF-8 text, or remove it.")]
+    values = list(yaml_values(text))
+    faults = [
+        Diagnostic(Where(file=str(file), line=v.line), v.code, v.summary, v.detail, v.remedy)
+        for v in values
+        if isinstance(v, Fault)
+    ]
+    found = [v for v in values if isinstance(v, Value)]
+    return (found[0].value, Where(file=str(file), line=found[0].line), faults) if found else (None, place, faults)
+
+
+def _routers(played: Any, place: Where) -> tuple[dict[str, PlayedRouter], list[Diagnostic]]:
+    """The upstream routers of `lab.yaml`, and what is wrong with each."""
+    sides = ((played or {}).get("routers") or {}) if isinstance(played or {}, dict) else None
+    if not isinstance(sides, dict):
+        return {}, [_finding(place, "It is no mapping with the routers' names.", _ROUTERS_REMEDY)]
+    routers, faults = {}, []
+    for name, side in sides.items():
+        try:
+            routers[name] = PlayedRouter(**_prefixes(side))
+        except (AttributeError, TypeError, ValueError) as fault:
+            faults.append(_finding(place, f"Router {shortened(name)}: {shortened(str(fault))}.", _ROUTERS_REMEDY))
+    return routers, faults
 
 
 def _prefixes(side: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
@@ -82,25 +127,3 @@ def _prefixes(side: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
     if unknown := side.keys() - checked.keys():
         raise ValueError(f"a router has {' and '.join(checked)}, not {', '.join(sorted(unknown))}")
     return {name: tuple(str(checked[name](text)) for text in texts) for name, texts in side.items()}
-
-
-def read(directory: Path) -> Intent:
-    """The intent of a directory: all its YAML files, in order of name. Raises IntentUnreadable."""
-    files = sorted(f for f in directory.glob("*.y*ml") if f.suffix in (".yaml", ".yml"))
-    if not files:
-        raise IntentUnreadable(f"{directory} holds no YAML file")
-    documents: list[dict[str, Any]] = []
-    played = None
-    for file in files:
-        try:
-            loaded = list(yaml.load_all(file.read_bytes(), Loader=_LOADER))
-        except yaml.YAMLError as fault:
-            raise IntentUnreadable(f"{file}: {fault}") from fault
-        if file.name == LAB_FILE:
-            played = loaded[0] if loaded else None
-            continue
-        for document in loaded:
-            if not isinstance(document, dict):
-                raise IntentUnreadable(f"{file}: a document is no mapping of kind, name and spec")
-            documents.append({**document, "file": file.name})
-    return parse(documents, directory, played)

@@ -63,11 +63,13 @@ class State:
     def create(cls, directory: Path, **facts: Any) -> State:
         """A new lab in an empty or absent directory."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if any(directory.iterdir()):
+        whole = directory / f"{FILE}.new"  # renamed into place: a reader never finds half a state file
+        if any(
+            entry != whole for entry in directory.iterdir()
+        ):  # that one alone: whoever came before was killed here
             raise FileExistsError(f"{directory} is not empty: it holds another lab or other files")
         identity = os.urandom(8).hex()
         header = json.dumps({"lab": identity, "simulated": True, **facts}, separators=(",", ":"))
-        whole = directory / f"{FILE}.new"  # renamed into place: a reader never finds half a state file
         whole.write_text(header + "\n")
         whole.replace(directory / FILE)
         return cls(directory, identity)

@@ -8,6 +8,7 @@ from ipaddress import ip_interface
 from typing import Any, NamedTuple
 
 from underlace.lab.intent import Intent, PlayedRouter
+from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import Ref, fabric, within
 from underlace.model.net import Interface
 
@@ -15,10 +16,6 @@ HOST_MTU = 1_500
 """Of a host's interface that belongs to no V-Net."""
 
 UNDERLAY_MTU = 9_216
-
-
-class Unbuildable(Exception):
-    """Intent that a lab cannot build, with the reason."""
 
 
 class End(NamedTuple):
@@ -171,21 +168,32 @@ def shown_as(intent: Intent, device: str, vpc: Ref) -> int | None:
     return site.public_asn if site is not None else None
 
 
+def _no_switch(intent: Intent) -> Diagnostic:
+    return Diagnostic(
+        Where(file=str(intent.directory)),
+        "lab-empty",
+        "Intent declares nothing to build",
+        f"{intent.directory} declares no switch.",
+        "Declare switches, servers and links: docs/tutorial has an example.",
+    )
+
+
 def topology(intent: Intent) -> Topology:
-    """The lab of an intent. Raises Unbuildable."""
+    """The lab of an intent. Raises Refused when there is no switch.
+
+    A cable to a node that intent does not have is left out: the controller refuses it, with all else that is wrong.
+    """
     switches = {ref.name: spec for ref, spec in intent.of("switch")}
     servers = {ref.name: spec for ref, spec in intent.of("server")}
     devices = {name: spec.ports for name, spec in switches.items() if spec.role != "oob"}
     if not devices:
-        raise Unbuildable(f"{intent.directory} declares no switch: there is nothing to build")
+        raise Refused([_no_switch(intent)])
     oob = switches.keys() - devices.keys()
     cables = []
-    for ref, spec in intent.of("link"):
+    for _, spec in intent.of("link"):
         a, b = end(str(spec.a)), end(str(spec.b))
-        for side in (a, b):
-            if side.node not in switches and side.node not in servers:
-                raise Unbuildable(f"{ref}: {side} is no port of a known node")
-        if not {a.node, b.node} & oob:
+        nodes = {a.node, b.node}
+        if nodes <= switches.keys() | servers.keys() and not nodes & oob:
             cables.append(Cable(a, b))
     others = _other_ends(intent)
     nics = {name: _nics(intent, name, spec, others) for name, spec in servers.items()}

@@ -69,6 +69,11 @@ def errors(found: Iterable[Diagnostic]) -> list[Diagnostic]:
     return [d for d in found if d.severity is Severity.ERROR]
 
 
+def by_place(finding: Diagnostic) -> tuple[str, int, Diagnostic]:
+    """The order in which findings about files are read."""
+    return finding.where.file, finding.where.line, finding
+
+
 def printable(text: str) -> str:
     """Text that anyone may have written, fit to be shown on one line."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from underlace.model.diagnostic import Diagnostic, Where, pointer_step, printable, shortened
+from underlace.model.diagnostic import Diagnostic, Where, by_place, pointer_step, printable, shortened
 from underlace.model.ids import NO_TENANT
 from underlace.model.tree import (
     Fault,
@@ -277,15 +277,16 @@ def _named(value: Any) -> str:
 
 
 def located(found: Iterable[Diagnostic], documents: Iterable[Document]) -> list[Diagnostic]:
-    """The findings, each with the file and line of the field that it is about, in order of file and line."""
-    known = {str(document): document for document in documents}
-    placed = []
-    for diagnostic in found:
-        document = known.get(diagnostic.where.resource)
-        if document is not None:
-            where = diagnostic.where
-            line = document.line_of(where.pointer)
-            where = msgspec.structs.replace(where, file=document.file, line=line)
-            diagnostic = msgspec.structs.replace(diagnostic, where=where)
-        placed.append(diagnostic)
-    return sorted(placed, key=lambda d: (d.where.file, d.where.line, d))
+    """Findings of a controller, which knows where a document begins, moved to the line of the field at fault, in the
+    order of files and lines."""
+    listed = list(documents)
+    first = {str(d): d for d in reversed(listed)}
+    begun = {(str(d), d.file, d.line): d for d in listed}
+    moved = []
+    for finding in found:
+        where = finding.where
+        about = begun.get((where.resource, where.file, where.line), first.get(where.resource))
+        if about is not None:
+            finding = msgspec.structs.replace(finding, where=about.where(where.pointer))
+        moved.append(finding)
+    return sorted(moved, key=by_place)

@@ -109,8 +109,16 @@ def test_what_never_answers_is_given_up() -> None:
     assert len(flows.converge(MATRIX, Wire(**{"tcp:10.0.0.2": NOBODY}), 0)) == 1
 
 
+def test_hosts_that_a_lab_does_not_have_are_left_out() -> None:
+    shown, lost = MATRIX.among(["r1"])
+    assert (shown.flows, lost) == ((FORBIDDEN,), {"r2"})
+    assert MATRIX.among(["r1", "r2", "spine1"]) == (MATRIX, frozenset())
+
+
 def test_the_table_marks_what_is_wrong() -> None:
     verdict = flows.verdict(MATRIX, flows.Underlay(), Wire(**{"tcp:10.0.0.2": "b2"}))
     lines = flows.table(MATRIX, verdict)
+    assert lines[0] == flows.LEGEND
+    assert all(f"{sign} " in flows.LEGEND for sign in ".-!")
     assert any("10.0.0.2" in line and "!r2" in line for line in lines)
     assert any("10.9.0.2" in line and line.rstrip().endswith(".") for line in lines)

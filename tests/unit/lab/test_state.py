@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,48 @@ def test_a_directory_with_other_files_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "photos").touch()
     with pytest.raises(FileExistsError, match="not empty"):
         State.create(tmp_path)
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_an_end_that_was_interrupted_is_followed_by_another(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """At any step: before a kill, before a file or a directory goes."""
+    state = State.create(tmp_path / "lab")
+    state.record("device", "leaf1", sleeper.pid)
+    (tmp_path / "lab" / "logs").mkdir()
+    (tmp_path / "lab" / "intent.json").touch()
+    reaper = threading.Thread(target=sleeper.wait)
+    reaper.start()
+    left = iter(range(step, -1, -1))
+    with monkeypatch.context() as patched:
+        for module, name in ((os, "kill"), (shutil, "rmtree"), (Path, "unlink")):
+            patched.setattr(module, name, interrupted(getattr(module, name), left))
+        with pytest.raises(KeyboardInterrupt):
+            state.end()
+    again = State.load(tmp_path / "lab")
+    assert again is not None, "nothing says any more that there is half a lab"
+    again.end()
+    reaper.join(10)
+    assert sleeper.returncode is not None
+    assert not (tmp_path / "lab").exists()
+
+
+def interrupted(step: Callable[..., object], left: Iterator[int]) -> Callable[..., object]:
+    """The step, until none is left: then Ctrl-C comes instead."""
+
+    def do(*given: object, **more: object) -> object:
+        if next(left) == 0:
+            raise KeyboardInterrupt
+        return step(*given, **more)
+
+    return do
+
+
+def test_a_lab_that_was_killed_while_it_began_is_begun_again(tmp_path: Path) -> None:
+    (tmp_path / f"{FILE}.new").write_text('{"lab":')
+    State.create(tmp_path)
+    assert State.load(tmp_path) is not None
 
 
 def test_no_lab_and_no_state_file_are_two_things(tmp_path: Path) -> None:
