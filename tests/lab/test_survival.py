@@ -13,7 +13,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.fabric import CONVERGENCE_SECONDS, Monitor, Pinger, apply, converged, daemons, judged, poll, settled
+from support.fabric import (
+    CONVERGENCE_SECONDS,
+    Monitor,
+    Pinger,
+    apply,
+    converged,
+    daemons,
+    judged,
+    lasts,
+    poll,
+    settled,
+)
 from underlace.lab import agents, control, flows, frr
 from underlace.lab.expect import matrix
 from underlace.lab.fabric import Fabric
@@ -26,10 +37,8 @@ def places(fabric: Fabric, device: str) -> list[str]:
 
 @contextmanager
 def watched(fabric: Fabric) -> Iterator[dict[str, list[str]]]:
-    """What rtnetlink says of links, addresses and routes in every namespace of every device meanwhile.
-
-    Not of neighbours: entries of hosts grow stale and are confirmed anew by themselves all the time.
-    """
+    """What rtnetlink says of links, addresses, routes and of neighbours that last in every namespace of every device
+    meanwhile."""
     heard: dict[str, list[str]] = {}
     with ExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="underlace-heard-")))
@@ -43,13 +52,20 @@ def watched(fabric: Fabric) -> Iterator[dict[str, list[str]]]:
 
 
 def configurations(fabric: Fabric) -> dict[str, str]:
-    """FRR's configuration and the firewall of every device, without counters."""
+    """FRR's configuration, the firewall without counters, and the neighbours that last, of every device.
+
+    The neighbours beside the monitor: what is deleted has lost its flags when it is told.
+    """
     found = {}
     for device in fabric.lab.switches:
         node = fabric.node(device)
         found[f"{device} frr"] = frr.vtysh(node, "show running-config")
         for place in places(fabric, device):
             found[f"{device}/{place} nft"] = node.run(["nft", "--stateless", "list", "ruleset"], place)
+            listed = node.run(["ip", "neigh", "show", "nud", "all"], place) + node.run(
+                ["bridge", "fdb", "show"], place
+            )
+            found[f"{device}/{place} neighbours"] = "\n".join(sorted(filter(lasts, listed.splitlines())))
     return found
 
 

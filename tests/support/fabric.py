@@ -85,6 +85,8 @@ def collect(fabric: Fabric, folder: Path) -> None:
                 ],
             ),
             ("nft", ["nft", "list", "ruleset"]),
+            ("nft-vrfs", ["ip", "-all", "netns", "exec", "nft", "list", "ruleset"]),
+            ("neighbours", ["ip", "-all", "netns", "exec", "ip", "neigh", "show", "nud", "all"]),
             ("links", ["ip", "-all", "netns", "exec", "ip", "-d", "address"]),
             ("routes", ["ip", "-all", "netns", "exec", "ip", "route", "show", "table", "all"]),
         ):
@@ -132,6 +134,14 @@ class Pinger:
         return max(0, sent - received - 1)
 
 
+def lasts(neighbour: str) -> bool:
+    """Whether a neighbour or a bridge's MAC address, as iproute2 shows it, was put there by FRR or the agent.
+
+    All others are the kernel's own: entries of hosts grow stale and are confirmed anew by themselves all the time.
+    """
+    return bool({"PERMANENT", "permanent", "extern_learn"}.intersection(neighbour.split()))
+
+
 class Monitor:
     """`ip monitor` in one namespace of a node. Marks of our own, before and after, prove that it listens."""
 
@@ -140,7 +150,7 @@ class Monitor:
         self._marks: list[str] = []
 
     def __enter__(self) -> Monitor:
-        told = ["link", "address", "route", "rule", "nexthop"]
+        told = ["label", "link", "address", "route", "rule", "nexthop", "neigh"]
         argv = [
             "stdbuf",
             "-oL",
@@ -179,14 +189,17 @@ class Monitor:
         poll(f"the monitor of {self._node.name}/{self._place} to hear a mark", seen)
 
     def heard(self) -> list[str]:
-        """Everything but the marks. One line each: whatever else changes on lo carries the last alias as well."""
+        """Everything but the marks, and of neighbours those that last.
+
+        A mark is one line: whatever else changes on lo carries the last alias as well.
+        """
         self._mark()
         left = set(self._marks)
         lines = []
         for line in self._log.read_text().splitlines():
             if found := left.intersection(line.split()):
                 left -= found
-            else:
+            elif not line.startswith("[NEIGH]") or lasts(line):
                 lines.append(line)
         return lines
 
