@@ -24,9 +24,11 @@ from underlace.lab import build, flows, intent
 from underlace.lab.expect import matrix
 from underlace.lab.fabric import Fabric, wait_for
 from underlace.lab.intent import Intent
-from underlace.lab.state import State
+from underlace.lab.state import State, this_process
+from underlace.lab.teardown import sweep
 
 QUICKSTART = Path(__file__).resolve().parent.parent / "examples" / "quickstart"
+PREFIX = "underlace-bench-"
 UPS = 3
 ROUNDS = 20
 LIMIT = 60.0
@@ -38,10 +40,11 @@ PORT = "swp12"
 
 @contextmanager
 def running(wanted: Intent) -> Iterator[Fabric]:
-    """A lab of its own directory, gone afterwards whatever happens."""
-    directory = Path(tempfile.mkdtemp(prefix="underlace-bench-"))
+    """A lab of its own directory, gone afterwards whatever happens; one that a killed run left goes first."""
+    sweep(Path(tempfile.gettempdir()), PREFIX)
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
-        yield build.up(wanted, directory)
+        yield build.up(wanted, directory, owner=this_process())
     finally:
         state = State.load(directory)
         if state is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support.fabric import ARTEFACTS, CONVERGENCE_SECONDS, collect, intent_with, settled
+from support.fabric import ARTEFACTS, CONVERGENCE_SECONDS, collect, intent_with, new_place, settled
 from underlace.lab import build, flows, intent
 from underlace.lab.expect import matrix
 from underlace.lab.fabric import Fabric
@@ -35,7 +34,7 @@ def failures(request: pytest.FixtureRequest) -> Callable[[], bool]:
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
     """A directory for a lab; whatever a test leaves in it is ended."""
-    directory = Path(tempfile.mkdtemp(prefix="underlace-lab-"))
+    directory = new_place()
     yield directory
     for found in directory.iterdir():
         if (state := State.load(found)) is not None:

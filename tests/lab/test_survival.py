@@ -41,7 +41,7 @@ def watched(fabric: Fabric) -> Iterator[dict[str, list[str]]]:
     meanwhile."""
     heard: dict[str, list[str]] = {}
     with ExitStack() as stack:
-        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="underlace-heard-")))
+        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=fabric.state.directory.parent)))
         spots = [(device, place) for device in fabric.lab.switches for place in places(fabric, device)]
         monitors = {
             f"{device}/{place}": stack.enter_context(Monitor(fabric.node(device), place, logs / f"{device}-{place}"))

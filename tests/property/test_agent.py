@@ -20,7 +20,7 @@ VRFS = ("red", "blue", "green")
 
 @contextmanager
 def fresh_rig(**settings: object) -> Iterator[Rig]:
-    directory = tempfile.mkdtemp(prefix="underlace-agent-")
+    directory = tempfile.mkdtemp()
     try:
         yield Rig(Path(directory), **settings)
     finally:

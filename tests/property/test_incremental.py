@@ -34,7 +34,7 @@ class Fabric(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = Path(tempfile.mkdtemp(prefix="underlace-incremental-"))
+        self.directory = Path(tempfile.mkdtemp())
         self.rig: Rig = rig(self.directory)
 
     @initialize()

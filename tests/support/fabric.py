@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +19,39 @@ from underlace.lab import flows, frr, intent
 from underlace.lab.expect import matrix
 from underlace.lab.fabric import Fabric
 from underlace.lab.namespace import CommandFailed, Namespace
+from underlace.lab.state import Process, State, is_running, this_process
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart"
 ARTEFACTS = Path(os.environ.get("UNDERLACE_ARTEFACTS", ROOT / "artefacts"))
 CONVERGENCE_SECONDS = 120.0
+
+
+PLACES = "underlace-lab-"
+TEMPORARY = Path(tempfile.gettempdir())
+"""Not below pytest's own: the next run has to find what this one left, and its processes have to be ended."""
+
+
+def new_place() -> Path:
+    """A directory for labs. Its name says whose it is: what a killed run of the tests left is reaped by the next."""
+    reap()
+    pid, start = this_process()
+    return Path(tempfile.mkdtemp(prefix=f"{PLACES}{pid}-{start}-", dir=TEMPORARY))
+
+
+def reap() -> None:
+    """End the labs of test runs that are gone, and remove their directories."""
+    for found in TEMPORARY.glob(f"{PLACES}*"):
+        owner = re.fullmatch(rf"{PLACES}(\d+)-(\d+)-.*", found.name)
+        if (
+            owner
+            and found.lstat().st_uid == os.geteuid()
+            and not is_running(Process("", "", *map(int, owner.groups())))
+        ):
+            for lab in found.iterdir():
+                if (state := State.load(lab)) is not None:
+                    state.end()
+            shutil.rmtree(found, ignore_errors=True)
 
 
 def poll(what: str, ready: Callable[[], Any], limit: float = 60.0, pause: float = 0.05) -> Any:

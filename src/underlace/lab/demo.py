@@ -21,8 +21,8 @@ from underlace.lab import fabric as lab
 from underlace.lab.expect import Matrix, matrix
 from underlace.lab.fault import LabError, refuse, spoken
 from underlace.lab.place import command, program
-from underlace.lab.state import Process, State, is_running, start_time
-from underlace.lab.teardown import interruptible, tear_down
+from underlace.lab.state import this_process
+from underlace.lab.teardown import interruptible, sweep, tear_down
 
 PREFIX = "underlace-demo-"
 CONVERGENCE_SECONDS = 60.0
@@ -52,17 +52,6 @@ class Stages:
         sys.stderr.flush()
 
 
-def sweep(directory: Path) -> None:
-    """Bring down labs of earlier demos whose process is gone, killed or interrupted while it cleaned up."""
-    for place in directory.glob(f"{PREFIX}*"):
-        state = State.load(place)
-        if state is None:
-            continue
-        owner = Process("demo", "", *(state.facts().get("owner") or (0, 0)))
-        if owner.pid and not is_running(owner):
-            state.end()
-
-
 def progress(say: Callable[[str], None]) -> Callable[[int, int], None]:
     """Says how many allowed flows are answered, whenever it changes."""
     last = [-1]
@@ -79,7 +68,7 @@ def _run(directory: Path, say: Stages) -> tuple[lab.Fabric, Matrix, flows.Verdic
     wanted = intent.read(quickstart())
     expected = matrix(wanted)
     say(f"{len(wanted.documents)} documents promise {len(expected.flows)} pairs of host and address")
-    fabric = build.up(wanted, directory, say, owner=(os.getpid(), start_time(os.getpid())))
+    fabric = build.up(wanted, directory, say, owner=this_process())
     flows.converge(expected, fabric, CONVERGENCE_SECONDS, progress(say))
     return fabric, expected, flows.verdict(expected, fabric.underlay(), fabric)
 
@@ -131,7 +120,7 @@ def demo(
     directory = Path(tempfile.gettempdir(), f"{PREFIX}{os.urandom(8).hex()}")
     with spoken(directory), interruptible():
         refuse(lab.missing())
-        sweep(directory.parent)
+        sweep(directory.parent, PREFIX)
         try:
             code = _demo(directory, once, "json" if form == "json" else "table")
         except KeyboardInterrupt:

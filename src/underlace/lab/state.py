@@ -40,6 +40,11 @@ def start_time(pid: int) -> int:
     return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
+def this_process() -> tuple[int, int]:
+    """Pid and start time: who a lab belongs to that shall not outlive a command."""
+    return os.getpid(), start_time(os.getpid())
+
+
 def is_running(process: Process) -> bool:
     return process.start != 0 and start_time(process.pid) == process.start
 

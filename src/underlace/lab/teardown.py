@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from types import FrameType
 
 from underlace.lab.fabric import clear
 from underlace.lab.place import command
+from underlace.lab.state import Process, State, is_running
 
 
 @contextmanager
@@ -26,6 +29,23 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def sweep(directory: Path, prefix: str) -> None:
+    """Remove labs below a directory whose owner is gone: killed, or interrupted while it cleaned up.
+
+    Only what is our own: anyone may put a state file into /tmp that names the processes of others.
+    """
+    for place in directory.glob(f"{prefix}*"):
+        try:
+            found = place.lstat()
+            ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+            state = State.load(place) if ours else None
+            owner = (state.facts().get("owner") or (0, 0)) if state is not None else (0, 0)
+        except (OSError, ValueError):
+            continue  # another command removes it, or it is no lab
+        if state is not None and owner[0] and not is_running(Process("owner", "", *owner)):
+            state.end()
 
 
 def tear_down(directory: Path) -> None:
