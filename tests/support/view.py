@@ -80,13 +80,14 @@ class MemoryView:
         for r in self.resources.values():
             kind = KINDS[r.ref.kind]
             found += [dangling(r, x) for x in kind.refs(r) if not x.soft and x.target not in self.resources]
-            found += [taken(r, c, other) for c in kind.claims(r, self) for other in self._others(r, c)]
+            for claim in kind.claims(r, self):
+                found += [taken(r, claim, other) for other in set(self._overlapping(claim)) - {r.ref}]
             found += kind.check(r, self)
         return sorted(set(found))
 
-    def _others(self, r: Resource[Any], claim: Claim) -> set[Ref]:
-        held = self._claims[claim.space]
-        return {ref for low, high, ref in held if ref != r.ref and low <= claim.high and claim.low <= high}
+    def _overlapping(self, claim: Claim) -> list[Ref]:
+        """Who has a claim that this one meets; a fabric of some size wants an index here."""
+        return [ref for low, high, ref in self._claims[claim.space] if low <= claim.high and claim.low <= high]
 
     def _index(self) -> None:
         self._referrers: dict[Ref, set[Ref]] = defaultdict(set)

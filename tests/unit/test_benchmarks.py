@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.compile import IndexedView
 from benchmarks.fabric import documents
 from benchmarks.figure import Figure, write_page
 from benchmarks.topology import Topology
 from underlace.kinds.builtin import BUILTIN
 from underlace.kinds.parse import parse_all
+from underlace.model.resource import Claim
 
 
 @pytest.mark.parametrize("leaves", [2, 7, 200])
@@ -57,3 +59,13 @@ def test_a_figure_is_one_json_object() -> None:
     figure = json.loads(Figure("n", 1 / 3, "s", anchor=2.0).as_json())
     assert figure == {"name": "n", "value": 0.333, "unit": "s", "anchor": 2.0, "ratio": 0.167}
     assert json.loads(Figure("n", 1.0, "s").as_json())["ratio"] is None
+
+
+def test_claims_are_compared_by_index_as_a_store_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking at every claim for each would be most of what is measured."""
+    asked: list[Claim] = []
+    normal = IndexedView._overlapping
+    monkeypatch.setattr(IndexedView, "_overlapping", lambda self, claim: asked.append(claim) or normal(self, claim))
+    view = IndexedView(parse_all([*BUILTIN, *documents(Topology.scaled(2))])[0])
+    assert view.check() == []
+    assert len(asked) > 100
