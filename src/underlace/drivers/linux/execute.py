@@ -11,7 +11,7 @@ import msgspec
 from underlace.drivers.linux import links, names, programs, rules
 from underlace.drivers.linux.commands import commands
 from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link, present_links, write_settings
-from underlace.drivers.linux.native import EvpnVni, EvpnVrf, FrrLine, Item, Netns, NftTable, Vxlan
+from underlace.drivers.linux.native import Address, EvpnVni, EvpnVrf, FrrLine, Item, Netns, NftTable, Vxlan
 from underlace.drivers.linux.programs import Command, Refusal
 from underlace.drivers.linux.render import FORWARDING
 from underlace.model.change import Change, Key, Verb
@@ -75,6 +75,8 @@ class Executor:
         else:
             if tool == "vxlan" and verb is not Verb.DELETE:
                 self._await_bridges(changes)
+            if tool == "address" and verb is not Verb.DELETE:
+                self._await_links(changes)
             self._links(changes)
 
     def _released(self, changes: Plan) -> Plan:
@@ -176,7 +178,7 @@ class Executor:
 
     def _await_bridges(self, changes: Plan) -> None:
         """zebra must know a bridge before its VXLAN joins, else an L3VNI stays down for ever."""
-        wanted: set[str] = set()
+        wanted: set[tuple[str, str]] = set()
         for change in changes:
             vxlan = subject(change)
             assert isinstance(vxlan, Vxlan)
@@ -184,13 +186,19 @@ class Executor:
             with self._namespaces.inside(vxlan.netns):
                 if bridge not in present_links():
                     raise Refusal(Command(f"link set {vxlan.name} master {bridge}", vxlan.key), _NO_DEVICE % bridge)
-            wanted.add(bridge)
+            wanted.add((vxlan.netns, bridge))
+        _await_seen(wanted)
 
-        def known() -> bool:
-            rows = programs.show("show interface vrf all brief").splitlines()
-            return wanted <= {row.split()[0] for row in rows if row.strip()}
-
-        _await(known, "FRR to see the bridges " + ", ".join(sorted(wanted)), _ZEBRA_SECONDS)
+    def _await_links(self, changes: Plan) -> None:
+        """zebra must know a link before its address comes: FRR 8.4 reads the two by different threads, and drops an
+        address of a link that it does not know yet, for ever (FRR issue 13288). No route then leads to the subnet but
+        those of other leaves."""
+        wanted = {(c.after.netns, c.after.link) for c in changes if isinstance(c.after, Address)}
+        present: set[tuple[str, str]] = set()
+        for netns in {netns for netns, _ in wanted}:
+            with self._namespaces.inside(netns):
+                present |= {(netns, link) for link in present_links()}
+        _await_seen(wanted & present)  # what is not there at all, the address itself is refused for
 
     def _check_bindings(self, plan: Plan) -> None:
         """Every L3VNI that this plan touched is up; one that zebra missed is shown to it again."""
@@ -224,6 +232,18 @@ def _imports_otherwise(change: Change[Item]) -> EvpnVrf | None:
         return None
     same = (before.vni, before.asn, before.import_targets) == (after.vni, after.asn, after.import_targets)
     return None if same else before
+
+
+def _await_seen(wanted: set[tuple[str, str]]) -> None:
+    """Wait until zebra knows these links, given as (namespace, name)."""
+
+    def known() -> bool:
+        rows = (row.split() for row in programs.show("show interface vrf all brief").splitlines())
+        return wanted <= {(names.MAIN if row[2] == "default" else row[2], row[0]) for row in rows if len(row) > 2}
+
+    if wanted:
+        links_ = ", ".join(sorted(link for _, link in wanted))
+        _await(known, f"FRR to see the links {links_}", _ZEBRA_SECONDS)
 
 
 def _evpn_states() -> list[VniState]:
