@@ -19,6 +19,11 @@ _LIST = {4: "ip", 6: "ipv6"}
 _FAMILY = {4: frr.IPV4, 6: frr.IPV6}
 
 
+COALESCE = "coalesce-time 100"
+"""Milliseconds that the first routes wait for further sessions to come up and be served together. FRR's own second is
+what a new session, and so a device that starts, would wait for nothing."""
+
+
 def header(router: BgpRouter) -> str:
     suffix = "" if router.vrf == DEFAULT_VRF else f" vrf {router.vrf}"
     return f"router bgp {router.asn or 0}{suffix}"
@@ -46,6 +51,7 @@ def _router(router: BgpRouter, l3: bool) -> Iterator[FrrLine]:
         yield FrrLine((top,), f"bgp router-id {router.router_id}")
     yield FrrLine((top,), frr.NO_DEFAULT_FAMILY)
     yield FrrLine((top,), "bgp bestpath as-path multipath-relax")
+    yield FrrLine((top,), COALESCE)
     networks = by_family(router.networks)
     for version, family in _FAMILY.items():
         context = (top, family)
