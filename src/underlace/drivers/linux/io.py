@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import cast
 
 from underlace.drivers.linux import boot, config, duplicates, kernel, limits, names, programs, rules
+from underlace.drivers.linux.addresses import Addresses
 from underlace.drivers.linux.execute import Executor
 from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link, read_settings
-from underlace.drivers.linux.native import Item, Netns, Settings, Vxlan
+from underlace.drivers.linux.native import Address, Item, Netns, Settings, Vxlan
 from underlace.drivers.linux.neighbours import Neighbours, decode
 from underlace.drivers.linux.next_hops import NextHops
 from underlace.drivers.linux.render import FORWARDING, NETNS_SETTINGS
@@ -43,6 +44,7 @@ class LinuxDoor:
         self._namespaces = Namespaces(main_netns, Path(run_dir, "netns"), Path(netns_dir))
         self._memory = rules.Memory(Path(run_dir, "underlace-rules.json"))
         self._executor = Executor(self._namespaces, self._memory)
+        self._addresses = Addresses(self._namespaces)
         self._neighbours = Neighbours(self._namespaces, Path(run_dir))
         self._next_hops = NextHops(self._namespaces)
         self._claims: dict[str, list[duplicates.Claim]] = {}
@@ -71,6 +73,7 @@ class LinuxDoor:
             found += self._read_frr(vrfs)
         if wanted is None:
             with suppress(NoNamespace):
+                self._addresses.tell(one for one in found if isinstance(one, Address))
                 self._neighbours.tell(vrfs)
         found += _peerings(ends, routed)
         return {item.key: item for item in found}
