@@ -97,7 +97,7 @@ def _piece_values(piece: str, first_line: int) -> Iterator[Value | Fault]:
         for event in yaml.parse(piece, _LOADER):
             tree.take(event)
     except yaml.YAMLError as error:
-        yield _syntax(error, first_line, len(piece.rstrip()))
+        yield _syntax(error, first_line, piece.rstrip())
     except Fault as fault:
         yield fault
     else:
@@ -108,14 +108,16 @@ def _piece_values(piece: str, first_line: int) -> Iterator[Value | Fault]:
                 yield Value(value, line, Source(piece, first_line, f"/{i}"))
 
 
-def _syntax(error: yaml.YAMLError, first_line: int, end: int) -> Fault:
+def _syntax(error: yaml.YAMLError, first_line: int, text: str) -> Fault:
     mark, context = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
-    if context is not None and (mark is None or mark.index >= end):
+    if context is not None and (mark is None or mark.index >= len(text)):
         mark = context  # something that is never closed: where it was opened
     problem = " ".join(str(p) for p in (getattr(error, "context", None), getattr(error, "problem", None)) if p)
-    at = f" in column {mark.column + 1}" if mark else ""
+    # The parser notices some of these only behind the last line, where nothing is to be seen.
+    last = text.count("\n")
+    at = f" in column {mark.column + 1}" if mark and mark.line <= last else ", before the text ends" if mark else ""
     return Fault(
-        first_line + (mark.line if mark else 0),
+        first_line + min(mark.line if mark else 0, last),
         "syntax",
         "The text is not YAML",
         f"{printable(problem) or 'The text holds characters that YAML does not allow'}{at}.",

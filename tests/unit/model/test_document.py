@@ -112,7 +112,7 @@ def test_faults_of_json(text: str, found: list[tuple[str, int]]) -> None:
         ("kind: site\nname: dc1\nlabels: {a/b: 1}", [("bad-value", 3)]),
         ("kind: site\nname: dc1\x00", [("syntax", 1)]),
         ("# " + "x" * MAX_DOCUMENT, [("document-too-large", 1)]),
-        ("name: a\n---\n{\n---\nkind: 3\nname: b", [("missing-field", 1), ("syntax", 4), ("bad-value", 5)]),
+        ("name: a\n---\n{\n---\nkind: 3\nname: b", [("missing-field", 1), ("syntax", 3), ("bad-value", 5)]),
     ],
 )
 def test_faults_of_yaml(text: str, found: list[tuple[str, int]]) -> None:
@@ -219,6 +219,14 @@ def test_findings_get_the_line_of_their_field() -> None:
     ]
     places = [(d.code, d.where.file, d.where.line) for d in located(found, documents)]
     assert places == [("c", "", 0), ("a", "x.yaml", 2), ("b", "x.yaml", 14)]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("routers: {\n", 1), ("kind: vpc\nspec: {a: [1,\n\n\n", 2), ("a: 'b\n", 1)]
+)
+def test_what_is_never_closed_is_at_a_line_of_the_file(text: str, line: int) -> None:
+    (fault,) = read_text(text, "x.yaml").diagnostics
+    assert (fault.code, fault.where.line) == ("syntax", line)
 
 
 @given(st.binary(max_size=300))
