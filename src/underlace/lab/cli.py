@@ -138,6 +138,7 @@ def check(
         _emit({**verdict.json(), "intent": wanted.source})
     else:
         lines = [*flows.table(expected, verdict), "", *(_spoken(w) for w in verdict.wrong)]
+        lines += flows.skipped(verdict)
         lines.append(
             f"{verdict.flows} flows, {len(verdict.wrong)} wrong, {time.monotonic() - began:.1f} s, simulated"
         )

@@ -87,6 +87,7 @@ def _show(fabric: lab.Fabric, expected: Matrix, verdict: flows.Verdict) -> None:
         "",
         *flows.table(expected, verdict),
         "",
+        *flows.skipped(verdict),
         f"{verdict.flows} flows, {len(verdict.wrong)} wrong. This fabric is simulated. Look around:",
         f"  {of_lab('exec', 'r1', '--', 'ping', '-c', '3', '10.9.1.11')}    # a host of red, to shared",
         f"  {of_lab('exec', 'leaf1', '--', 'vtysh', '-c', 'show bgp l2vpn evpn summary')}",

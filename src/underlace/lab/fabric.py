@@ -98,6 +98,9 @@ class Fabric:
 
     def forge(self, host: str, packets: Sequence[dict[str, Any]]) -> None:
         self.ask(host, {"do": "forge", "packets": list(packets)})
+    def may_forge(self, host: str) -> bool:
+        return bool(self.ask(host, {"do": "may-forge"})["may"])
+
 
     def intruders(self, host: str) -> list[str]:
         return list(self.ask(host, {"do": "intruders"})["intruders"])

@@ -2,7 +2,8 @@
 
 A flow is checked by TCP and UDP; an allowed one also by the largest packet that its V-Nets carry, with DF, both ways.
 A forbidden one must stay unanswered: a refusal is an answer too. Beside them, the closed underlay (law 11): echo
-requests to every loopback and forged VXLAN into every V-Net reach nobody.
+requests to every loopback and forged VXLAN into every V-Net reach nobody. What a host may not try here, for want of
+privilege, is counted as skipped: a verdict never passes for more than it saw.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ ANSWER_SECONDS = 3.0
 SILENCE_SECONDS = 1.0
 """How long an address is watched that must not answer."""
 
+NO_RAW_SOCKETS = "hosts may not open raw sockets here: no echo requests, no packets from another's address"
+
 _UDP_TRIES = 3
 _WORKERS = 32
 
@@ -38,6 +41,10 @@ class Hosts(Protocol):
 
     def intruders(self, host: str) -> list[str]: ...
 
+    def may_forge(self, host: str) -> bool:
+        """Whether the host may send what needs a raw socket: echo requests, and packets from another's address."""
+        ...
+
 
 class Wrong(NamedTuple):
     """A check that failed. expected, got: who answers; "" is nobody."""
@@ -49,11 +56,19 @@ class Wrong(NamedTuple):
     got: str
 
 
+class Skipped(NamedTuple):
+    """Checks that could not be made, and why."""
+
+    checks: int
+    reason: str
+
+
 class Verdict(NamedTuple):
     flows: int
     wrong: tuple[Wrong, ...]
     undecided: int
     seconds: float
+    skipped: tuple[Skipped, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -66,6 +81,8 @@ class Verdict(NamedTuple):
             "seconds": round(self.seconds, 2),
             "simulated": True,
             "undecided": self.undecided,
+            "skipped": sum(s.checks for s in self.skipped),
+            "skips": [s._asdict() for s in self.skipped],
             "failures": [w._asdict() for w in self.wrong],
         }
 
@@ -138,23 +155,37 @@ class Underlay(NamedTuple):
         return found
 
 
-def closed(underlay: Underlay, sources: Sequence[str], hosts: Hosts) -> tuple[int, list[Wrong]]:
-    """Try to reach the underlay from every host. How many tries, and those that got somewhere."""
+class Attacks(NamedTuple):
+    """Tries to reach the underlay: how many, those that got somewhere, and how many could not be made."""
+
+    tries: int
+    wrong: list[Wrong]
+    skipped: int = 0
+
+
+def _attack(underlay: Underlay, source: str, hosts: Hosts) -> Attacks:
+    """From one host; an intruder shows at the host that it reached."""
+    packets, echoes = underlay.packets(source), len(underlay.loopbacks)
+    if not hosts.may_forge(source):
+        own = [packet for packet in packets if not packet["source"]]
+        hosts.forge(source, own)
+        return Attacks(len(own), [], len(packets) - len(own) + echoes)
+    hosts.forge(source, packets)
+    answered = hosts.echo(source, underlay.loopbacks, SILENCE_SECONDS)
+    return Attacks(len(packets) + echoes, [Wrong(source, a, "icmp", NOBODY, "underlay") for a in answered])
+
+
+def closed(underlay: Underlay, sources: Sequence[str], hosts: Hosts) -> Attacks:
+    """Try to reach the underlay from every host."""
     before = {host: len(hosts.intruders(host)) for host in sources}
-
-    def attack(source: str) -> list[Wrong]:
-        hosts.forge(source, underlay.packets(source))
-        answered = hosts.echo(source, underlay.loopbacks, SILENCE_SECONDS)
-        return [Wrong(source, address, "icmp", NOBODY, "underlay") for address in answered]
-
     with ThreadPoolExecutor(_WORKERS) as pool:
-        found = [wrong for wrongs in pool.map(attack, sources) for wrong in wrongs]
+        made = list(pool.map(lambda source: _attack(underlay, source, hosts), sources))
+    found = [wrong for attacks in made for wrong in attacks.wrong]
     for host in sources:
         for text in hosts.intruders(host)[before[host] :]:
             source, vtep, vni, *_ = text.split(" ")
             found.append(Wrong(source, vtep, f"vxlan {vni}", NOBODY, host))
-    tries = len(sources) * len(underlay.loopbacks) + sum(len(underlay.packets(s)) for s in sources)
-    return tries, found
+    return Attacks(sum(a.tries for a in made), found, sum(a.skipped for a in made))
 
 
 def verdict(matrix: Matrix, underlay: Underlay, hosts: Hosts) -> Verdict:
@@ -163,11 +194,15 @@ def verdict(matrix: Matrix, underlay: Underlay, hosts: Hosts) -> Verdict:
     wanted = checks(matrix.flows)
     sources = sorted({f.source for f in matrix.flows})
     with ThreadPoolExecutor(2) as pool:
-        attacks = pool.submit(closed, underlay, sources, hosts)
+        attacking = pool.submit(closed, underlay, sources, hosts)
         wrong = run(wanted, hosts)
-        tries, reached = attacks.result()
+        attacks = attacking.result()
     return Verdict(
-        len(wanted) + tries, tuple(sorted([*wrong, *reached])), len(matrix.undecided), time.monotonic() - began
+        len(wanted) + attacks.tries,
+        tuple(sorted([*wrong, *attacks.wrong])),
+        len(matrix.undecided),
+        time.monotonic() - began,
+        (Skipped(attacks.skipped, NO_RAW_SOCKETS),) if attacks.skipped else (),
     )
 
 
@@ -208,6 +243,11 @@ def table(matrix: Matrix, verdict: Verdict) -> list[str]:
             row = [_cell(cells.get((s, address), "-"), (s, address) in bad) for s in sources]
             lines.append(f"  {address:{width}}" + " ".join(f"{cell:>6}" for cell in row))
     return lines
+
+
+def skipped(verdict: Verdict) -> list[str]:
+    """What was not checked, and why, for people."""
+    return [f"skipped: {s.checks} checks: {s.reason}" for s in verdict.skipped]
 
 
 def _cell(text: str, wrong: bool) -> str:

@@ -46,6 +46,15 @@ def vxlan(vni: int, text: bytes) -> bytes:
     return struct.pack("!II", 0x0800_0000, vni << 8) + _BROADCAST_MAC + _OWN_MAC + b"\x08\x00" + packet
 
 
+def allowed() -> bool:
+    """Whether this process may open the raw sockets that forging needs."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW).close()
+    except PermissionError:
+        return False
+    return True
+
+
 def forge(vtep: str, vni: int, text: str, source: str = "") -> None:
     """Send one forged packet, from the own address or as somebody else. Raises OSError when it cannot even leave."""
     payload = vxlan(vni, text.encode())

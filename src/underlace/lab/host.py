@@ -72,7 +72,7 @@ def _asked(item: tuple[int, int, bytes]) -> tuple[int, int, bytes]:
 
 
 def _do(asked: channel.Message, intruders: list[str]) -> channel.Message:
-    """One request: probes to send, forged packets to send, echo requests to send, or what intruders got through."""
+    """One request: probes, forged packets or echo requests to send, whether it may send them, or who got through."""
     match asked["do"]:
         case "probe":
             return {"results": probe.run(asked["probes"])}
@@ -80,6 +80,8 @@ def _do(asked: channel.Message, intruders: list[str]) -> channel.Message:
             return {"sent": [_forge(**packet) for packet in asked["packets"]]}
         case "echo":
             return {"answered": forgery.echoed(asked["targets"], asked["seconds"])}
+        case "may-forge":
+            return {"may": forgery.allowed()}
         case "intruders":
             return {"intruders": intruders}
         case other:

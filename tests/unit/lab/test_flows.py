@@ -22,6 +22,7 @@ class Wire:
         self.echoing: list[str] = []
         self.open_to: dict[str, str] = {}
         self.seen: list[str] = []
+        self.raw = True
 
     def probe(self, host: str, probes: Sequence[dict[str, Any]]) -> dict[str, str]:
         self.asked += probes
@@ -32,6 +33,9 @@ class Wire:
 
     def forge(self, host: str, packets: Sequence[dict[str, Any]]) -> None:
         self.seen += [p["text"] for p in packets if p["vtep"] in self.open_to]
+
+    def may_forge(self, host: str) -> bool:
+        return self.raw
 
     def intruders(self, host: str) -> list[str]:
         return list(self.seen)
@@ -80,6 +84,28 @@ def test_a_forged_frame_that_arrives_is_wrong() -> None:
     assert {(w.source, w.address, w.protocol, w.got) for w in verdict.wrong} == {
         ("r1", "10.255.0.1", "vxlan 10001", "r1")
     }
+
+
+def test_what_a_host_may_not_try_is_skipped_and_counted() -> None:
+    """No raw sockets: no echo requests and nobody's address but the own, which still has to be stopped."""
+    wire = Wire()
+    wire.raw = False
+    wire.echoing = ["10.255.0.1"]
+    wire.open_to = {"10.255.0.1": "open"}
+    underlay = flows.Underlay(("10.255.0.1",), {"10.255.0.1": (10_001,), "10.255.0.2": (10_002,)})
+    verdict = flows.verdict(MATRIX, underlay, wire)
+    assert [(w.protocol, w.address) for w in verdict.wrong] == [("vxlan 10001", "10.255.0.1")]
+    assert verdict.flows == 5 + 2
+    assert verdict.skipped == (flows.Skipped(2 + 1, flows.NO_RAW_SOCKETS),)
+    assert verdict.json()["skipped"] == 3
+    assert verdict.json()["skips"] == [{"checks": 3, "reason": flows.NO_RAW_SOCKETS}]
+    assert flows.skipped(verdict) == [f"skipped: 3 checks: {flows.NO_RAW_SOCKETS}"]
+
+
+def test_nothing_is_skipped_where_everything_was_tried() -> None:
+    verdict = flows.verdict(MATRIX, flows.Underlay(("10.255.0.1",)), Wire())
+    assert verdict.json()["skipped"] == 0
+    assert flows.skipped(verdict) == []
 
 
 def test_forged_packets_come_under_the_own_address_and_under_a_vtep_s() -> None:
