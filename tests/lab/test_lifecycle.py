@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from support.fabric import QUICKSTART, apply, judged, poll
+from support.fabric import QUICKSTART, apply, host_side, judged, poll
 from underlace.lab import control, frr
 from underlace.lab.fabric import Fabric, clear, load
 from underlace.lab.fault import LabError
@@ -26,18 +26,6 @@ RUN = [sys.executable, "-c", "from underlace.main import run; run()"]
 
 def underlace(*arguments: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*RUN, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
-
-
-def host_side() -> dict[str, str]:
-    """What a lab could leave behind in the namespaces of whoever starts it."""
-    links = json.loads(subprocess.run(["ip", "-json", "link"], capture_output=True, text=True, check=True).stdout)
-    return {
-        "links": " ".join(sorted(link["ifname"] for link in links)),
-        "routes": subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout,
-        "named": " ".join(sorted(os.listdir("/run/netns"))) if Path("/run/netns").exists() else "",
-        "frr": " ".join(sorted(os.listdir("/run/frr"))) if Path("/run/frr").exists() else "",
-        "mounts": "\n".join(line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
-    }
 
 
 @pytest.fixture

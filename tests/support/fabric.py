@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -52,6 +53,18 @@ def reap() -> None:
                 if (state := State.load(lab)) is not None:
                     state.end()
             shutil.rmtree(found, ignore_errors=True)
+
+
+def host_side() -> dict[str, str]:
+    """What a lab could leave behind in the namespaces of whoever starts it."""
+    links = json.loads(subprocess.run(["ip", "-json", "link"], capture_output=True, text=True, check=True).stdout)
+    return {
+        "links": " ".join(sorted(link["ifname"] for link in links)),
+        "routes": subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout,
+        "named": " ".join(sorted(os.listdir("/run/netns"))) if Path("/run/netns").exists() else "",
+        "frr": " ".join(sorted(os.listdir("/run/frr"))) if Path("/run/frr").exists() else "",
+        "mounts": "\n".join(line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
+    }
 
 
 def poll(what: str, ready: Callable[[], Any], limit: float = 60.0, pause: float = 0.05) -> Any:

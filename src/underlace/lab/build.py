@@ -10,9 +10,8 @@ The two branches run beside each other: the controller's start is most of the ti
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ from underlace.lab.fabric import INTENT_FILE, OOB, Fabric, wait_for
 from underlace.lab.fault import LabError
 from underlace.lab.intent import Intent
 from underlace.lab.namespace import MGMT, Namespace
-from underlace.lab.process import spawn
-from underlace.lab.state import MARK, State
+from underlace.lab.process import environment, spawn
+from underlace.lab.state import State
 from underlace.lab.topology import Topology, topology
 from underlace.model.diagnostic import Diagnostic, Refused
 from underlace.model.document import located
@@ -36,10 +35,10 @@ _FRR_WORKERS = 4
 Notice = Callable[[str], None]
 
 
-def _spawn(state: State, module: str, log: str) -> None:
-    """Start one of the lab's own processes."""
-    argv = [sys.executable, "-m", module, str(state.directory)]
-    pid = spawn(argv, {**os.environ, MARK: state.identity}, state.directory / "logs" / log)
+def _spawn(state: State, module: str, log: str, inside: Sequence[str] = ()) -> None:
+    """Start one of the lab's own processes. inside: what makes it root in the lab."""
+    argv = [*inside, sys.executable, "-m", module, str(state.directory)]
+    pid = spawn(argv, environment(state.identity), state.directory / "logs" / log)
     state.record("started", module, pid)
 
 
@@ -166,7 +165,7 @@ def up(
     fabric.create(oob=[OOB])
     fabric.node(OOB).ip(wiring.controller_side())
     control.start(state, fabric.node(OOB))
-    _spawn(state, "underlace.lab.agents", "agents.log")
+    _spawn(state, "underlace.lab.agents", "agents.log", fabric.void().as_root())
     with ThreadPoolExecutor(1) as pool:
         tokens = pool.submit(_configure, fabric, notice)
         try:

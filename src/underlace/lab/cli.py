@@ -12,13 +12,13 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from underlace.lab import build, flows, intent, known
+from underlace.lab import build, flows, intent, known, machine
 from underlace.lab import fabric as lab
 from underlace.lab.demo import CONVERGENCE_SECONDS, Stages, progress
 from underlace.lab.expect import matrix
-from underlace.lab.fault import refuse, spoken
+from underlace.lab.fault import spoken
 from underlace.lab.place import command, default_directory
-from underlace.lab.state import MARK
+from underlace.lab.process import environment
 from underlace.lab.status import rows as status_rows
 from underlace.lab.target import command as target_command
 from underlace.lab.teardown import interruptible, tear_down
@@ -51,7 +51,7 @@ def up(
     """Build the fabric of an intent directory and wait until its flows are answered."""
     say, at = Stages(), place or default_directory()
     with spoken(at), interruptible():
-        refuse(lab.missing())
+        machine.refuse()
         wanted = intent.read(directory)
         expected = matrix(wanted)
         lab.clear(at)
@@ -105,7 +105,7 @@ def exec_(
     with spoken(at):
         fabric = lab.load(at)
         argv = target_command(fabric, target, words)
-    _become(argv, {**os.environ, MARK: fabric.state.identity})
+    _become(argv, environment(fabric.state.identity))
 
 
 def _become(argv: list[str], environment: Mapping[str, str]) -> NoReturn:

@@ -20,8 +20,8 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from underlace.lab.namespace import Namespace
-from underlace.lab.process import spawn
-from underlace.lab.state import MARK, State, start_time
+from underlace.lab.process import environment, spawn
+from underlace.lab.state import State, start_time
 from underlace.lab.wiring import CONTROLLER_ADDRESS
 from underlace.model.diagnostic import Diagnostic
 
@@ -125,12 +125,12 @@ def _environment(state: State) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("UNDERLACE_")}
     settings = state.directory / "controller.toml"
     settings.touch()
-    return {**clean, MARK: state.identity, "UNDERLACE_CONFIG": str(settings)}
+    return {**environment(state.identity, clean), "UNDERLACE_CONFIG": str(settings)}
 
 
 def start(state: State, oob: Namespace, listen: str = "127.0.0.1:0") -> None:
     """Start the controller's process; `ready` says when it can be used."""
-    argv = [sys.executable, "-c", "from underlace.main import run; run()", "up", "--simulated"]
+    argv = [*oob.as_root(), sys.executable, "-c", "from underlace.main import run; run()", "up", "--simulated"]
     argv += [
         "--data",
         str(data(state)),

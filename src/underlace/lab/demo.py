@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 import underlace
-from underlace.lab import build, control, flows, intent
+from underlace.lab import build, control, flows, intent, machine
 from underlace.lab import fabric as lab
 from underlace.lab.expect import Matrix, matrix
-from underlace.lab.fault import LabError, refuse, spoken
+from underlace.lab.fault import LabError, spoken
 from underlace.lab.place import command, program
 from underlace.lab.state import this_process
 from underlace.lab.teardown import interruptible, sweep, tear_down
@@ -120,7 +120,7 @@ def demo(
     code = 1
     directory = Path(tempfile.gettempdir(), f"{PREFIX}{os.urandom(8).hex()}")
     with spoken(directory), interruptible():
-        refuse(lab.missing())
+        machine.refuse()
         sweep(directory.parent, PREFIX)
         try:
             code = _demo(directory, once, "json" if form == "json" else "table")

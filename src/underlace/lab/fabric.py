@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -98,9 +97,9 @@ class Fabric:
 
     def forge(self, host: str, packets: Sequence[dict[str, Any]]) -> None:
         self.ask(host, {"do": "forge", "packets": list(packets)})
+
     def may_forge(self, host: str) -> bool:
         return bool(self.ask(host, {"do": "may-forge"})["may"])
-
 
     def intruders(self, host: str) -> list[str]:
         return list(self.ask(host, {"do": "intruders"})["intruders"])
@@ -222,12 +221,3 @@ def clear(directory: Path, *, running: bool = False) -> bool:
         raise LabError(f"a lab runs in {directory} already", f"Bring it down first: {command(directory, 'down')}")
     state.end()
     return True
-
-
-def missing() -> list[str]:
-    """What this machine lacks for a lab."""
-    found = [] if os.geteuid() == 0 else ["a lab makes namespaces and needs root"]
-    programs = ("ip", "nft", "nsenter", "vtysh", "openssl")
-    found += [f"the program {name} is missing" for name in programs if shutil.which(name) is None]
-    found += [f"FRR's {d} is missing" for d in frr.DEVICE_DAEMONS if not Path(frr.DAEMONS, d).exists()]
-    return found

@@ -45,14 +45,6 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"{meant}There are: {', '.join(map(shortened, names))}."
 
 
-def refuse(missing: Sequence[str]) -> None:
-    """Raises Refused when the machine lacks something that a lab needs."""
-    if missing:
-        summary = "This machine cannot run a lab as it is"
-        remedy = "As root: apt-get install frr iproute2 nftables openssl util-linux"
-        raise Refused([Diagnostic(Where(), "lab-requirements", summary, "; ".join(missing), remedy)])
-
-
 @contextmanager
 def spoken(directory: Path) -> Iterator[None]:
     """Turns what the lab of a directory raises into Refused, which every command knows how to show."""

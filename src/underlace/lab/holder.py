@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from underlace.lab import channel, host, namespace
+from underlace.lab import channel, host, namespace, userns
 from underlace.lab.state import State
 
 SOCKET = "holder.sock"
@@ -129,6 +129,10 @@ def main(directory: Path) -> None:
         raise SystemExit(f"{directory} holds no lab")
     (directory / "hosts").mkdir()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are reaped by the kernel
+    if userns.needed():
+        userns.become_root()
+        userns.own_mounts()
+        userns.give_accounts(directory / "accounts")
     namespace.unshare(namespace.CLONE_NEWNET)
     holder, server = Holder(state), channel.listen(directory / SOCKET)
     state.record(ROLE, "", os.getpid())

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from underlace import syscall
-from underlace.lab.state import MARK
+from underlace.lab import userns
+from underlace.lab.process import environment
 from underlace.syscall import CLONE_NEWNET as CLONE_NEWNET
 from underlace.syscall import CLONE_NEWNS as CLONE_NEWNS
 from underlace.syscall import CLONE_NEWUTS as CLONE_NEWUTS
@@ -128,15 +129,20 @@ class Namespace(NamedTuple):
         """A path of this node, as seen from outside."""
         return Path(f"/proc/{self.pid}/root{inside}")
 
+    def as_root(self) -> list[str]:
+        """What makes a program root in this node's lab and leaves it where it is otherwise; nothing for root."""
+        options = userns.entering(self.pid)
+        return ["nsenter", *options, "--"] if options else []
+
     def command(self, argv: Sequence[str], where: str = "") -> list[str]:
         """The argument list that runs a command inside."""
-        enter = ["nsenter", f"--net={self.net(where)}"]
+        enter = ["nsenter", *userns.entering(self.pid), f"--net={self.net(where)}"]
         if self.mounts:
             enter += [f"--mount=/proc/{self.pid}/ns/mnt", f"--uts=/proc/{self.pid}/ns/uts", "--wd=/"]
         return [*enter, "--", *argv]
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        return {**os.environ, MARK: self.identity, **(extra or {})}
+        return {**environment(self.identity), **(extra or {})}
 
     def run(
         self, argv: Sequence[str], where: str = "", *, stdin: str = "", check: bool = True, timeout: float = 60.0
