@@ -52,7 +52,8 @@ def tried() -> str:
     """Why an ordinary user cannot make namespaces here, in the kernel's words; "" when it can."""
     argv = [sys.executable, "-m", "underlace.lab.userns"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
-    return "" if done.returncode == 0 else done.stderr.strip() or f"the trial ended with {done.returncode}"
+    said = done.stderr.strip().splitlines() or [f"the trial ended with {done.returncode}"]
+    return "" if done.returncode == 0 else said[-1]
 
 
 def programs() -> Iterator[Diagnostic]:

@@ -44,7 +44,15 @@ def become_root() -> None:
     user, group = os.geteuid(), os.getegid()
     unshare(CLONE_NEWUSER)
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
-        Path("/proc/self", name).write_text(text)
+        _map(Path("/proc/self", name), text)
+
+
+def _map(file: Path, text: str) -> None:
+    """AppArmor forbids this and not the namespace: whoever reads why has to see where it happened."""
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from error
 
 
 def own_mounts() -> None:

@@ -100,7 +100,7 @@ def test_a_limit_of_open_files_that_would_end_zebra_is_told_before_anything_star
 
 def test_a_trial_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess([], 1, "", f"{DENIED}\n")
+        return subprocess.CompletedProcess([], 1, "", f"a warning\n{DENIED}\n")
 
     monkeypatch.setattr(subprocess, "run", run)
     assert machine.tried() == DENIED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from underlace.lab import userns
@@ -24,6 +26,12 @@ def test_an_ordinary_user_enters_its_lab_as_root_of_it(monkeypatch: pytest.Monke
     entering = ["nsenter", "--user=/proc/77/ns/user", "--preserve-credentials"]
     assert LEAF.as_root() == [*entering, "--"]
     assert LEAF.command(["true"])[:3] == entering
+
+
+def test_an_id_that_cannot_be_mapped_says_where() -> None:
+    """Ubuntu allows the namespace and forbids this: the kernel's words alone name no file."""
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        userns._map(Path("/dev/full"), "0 1000 1")
 
 
 def test_frr_s_accounts_are_other_names_of_root() -> None:
