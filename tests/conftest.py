@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 ZEBRA = Path("/usr/lib/frr/zebra")
-NEEDS_MACHINE = "needs root and FRR on this machine"
+NEEDS_ROOT = "needs root and FRR on this machine"
+NEEDS_NAMESPACES = "needs FRR, and root or user namespaces, on this machine"
 
 TIMEOUTS = {"long": 3600, "lab": 900, "contract": 300}
 """Seconds after which a test that set no timeout of its own is stopped, by marker; 120 without one."""
@@ -64,9 +65,24 @@ def listed_skips(folder: Path, name: str) -> list[ListedSkip]:
     return found
 
 
+def has_frr() -> bool:
+    return ZEBRA.exists() and shutil.which("ip") is not None
+
+
 def can_build_fabrics() -> bool:
-    """Root and FRR: what `contract` and `lab` tests stand on."""
-    return os.geteuid() == 0 and ZEBRA.exists() and shutil.which("ip") is not None
+    """FRR, and root or user namespaces: what `lab` tests stand on."""
+    if os.geteuid() == 0 or not has_frr():
+        return has_frr()
+    from underlace.lab.machine import tried  # not at import: this file is also used by itself
+
+    return not tried()
+
+
+def cannot(kinds: Collection[str]) -> str:
+    """Why tests of these markers cannot run here; "" when they can."""
+    if "contract" in kinds and not (os.geteuid() == 0 and has_frr()):
+        return NEEDS_ROOT
+    return NEEDS_NAMESPACES if "lab" in kinds and not can_build_fabrics() else ""
 
 
 SKIPS = pytest.StashKey[list[ListedSkip]]()
@@ -82,13 +98,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    able = can_build_fabrics()
+    reasons: dict[frozenset[str], str] = {}
     for item in items:
         kinds = [name for name in TIMEOUTS if item.get_closest_marker(name)]
         if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(TIMEOUTS[kinds[0]] if kinds else 120))
-        if not able and {"lab", "contract"} & set(kinds):
-            item.add_marker(pytest.mark.skip(reason=NEEDS_MACHINE))
+        group = frozenset(kinds)
+        if group not in reasons:
+            reasons[group] = cannot(group)
+        if reasons[group]:
+            item.add_marker(pytest.mark.skip(reason=reasons[group]))
 
 
 def is_listed(config: pytest.Config, nodeid: str, reason: str) -> bool:
