@@ -93,7 +93,8 @@ class Problem(msgspec.Struct):
 
 
 class HttpsController:
-    """The controllers at `urls`, tried in turn. Files of CAs that are missing are passed over."""
+    """The controllers at `urls`, tried in turn. A file of CAs that is missing or damaged is passed
+    over while there is another."""
 
     def __init__(
         self, urls: Sequence[str], authorities: Sequence[Path], identity: Path, namespace: str | None, limit: float
@@ -213,11 +214,9 @@ class HttpsController:
     def _context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        trusted = [path for path in self._authorities if path.exists()]
-        if not trusted:
-            raise OSError(f"no CA to trust: {', '.join(map(str, self._authorities))} is missing")
-        for path in trusted:
-            context.load_verify_locations(cafile=path)
+        found = [_trust(context, path) for path in self._authorities]
+        if all(found):
+            raise OSError(f"no CA to trust: {', '.join(found)}")
         if self._identity.exists() and not self._anonymous:
             context.load_cert_chain(self._identity)
         return context
@@ -247,6 +246,17 @@ class _Connection(http.client.HTTPConnection):
     def limit(self, seconds: float) -> None:
         if self.sock is not None:
             self.sock.settimeout(seconds)
+
+
+def _trust(context: ssl.SSLContext, path: Path) -> str:
+    """Have a context trust a file of CAs. What is wrong with the file, "" for nothing."""
+    try:
+        context.load_verify_locations(cafile=path)
+    except FileNotFoundError:
+        return f"{path} is missing"
+    except OSError as damaged:  # of which ssl.SSLError is one
+        return f"{path} cannot be used: {damaged}"
+    return ""
 
 
 def _address(url: str) -> tuple[str, int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from underlace.agent.client import Controller, Refusal
@@ -11,6 +12,7 @@ from underlace.agent.clock import Backoff, Clock
 from underlace.agent.config import AgentConfig
 from underlace.agent.identity import Identity, IdentityError
 from underlace.agent.log import Log
+from underlace.model.diagnostic import Diagnostic, Where
 from underlace.model.wire import EnrolRequest, RenewRequest
 
 RENEW_FIRST, RENEW_LIMIT = 60.0, 3600.0
@@ -31,6 +33,7 @@ class Enrolment:
         self._clock, self._log = clock, log
         self._renewals = Backoff(RENEW_FIRST, RENEW_LIMIT)
         self._renew_at = 0.0
+        self._told_expired = False
 
     def ensure(self) -> None:
         """Enrol or renew if it is time. Raises NotEnrolled, Unreachable or Refusal."""
@@ -43,6 +46,7 @@ class Enrolment:
                 self._identity.set_aside()
                 self._controller.forget()
             else:
+                self._tell_expired(expired)
                 if due and not expired:
                     self._renew()
                 if not expired or not self._token():
@@ -55,6 +59,24 @@ class Enrolment:
             return False
         self._enrol()
         return True
+
+    def _tell_expired(self, expired: bool) -> None:
+        """Say once that the certificate has ended. It is shown all the same: the clock may be the one that is wrong,
+        and the controller judges by its own."""
+        if expired and not self._told_expired:
+            device, (_, end) = self._config.device, self._identity.validity()
+            self._log.finding(
+                Diagnostic(
+                    Where(device=device),
+                    "device-certificate-expired",
+                    "The device's certificate has expired.",
+                    f"By this device's clock it ended at {datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M} UTC; the "
+                    "controller takes no other. The network goes on as it is.",
+                    f"Set the clock if it is wrong; else run `underlace device enrol {device}` and put the token "
+                    f"into {self._config.token_file or 'the file that token_file names'}.",
+                )
+            )
+        self._told_expired = expired
 
     def _enrol(self) -> None:
         token = self._token()

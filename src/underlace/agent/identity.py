@@ -85,7 +85,12 @@ class Identity:
     def validity(self) -> tuple[float, float]:
         """Start and end of the certificate, seconds since the epoch."""
         if self._validity is None:
-            self._validity = _dates(self.pem)
+            found = _dates(self.pem)
+            try:  # the dates are those of a certificate; its key may be damaged all the same
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(self.pem)
+            except OSError as unfit:  # of which ssl.SSLError is one
+                raise IdentityError(f"{self.pem.name} cannot be used: {unfit}") from unfit
+            self._validity = found
         return self._validity
 
     def set_aside(self) -> None:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ class Bench:
         self.token = directory / "token"
         self.token.write_text(TOKEN + "\n")
         (directory / "trusted.pem").write_text(server.authority.pem)
-        config = AgentConfig(
+        self.config = config = AgentConfig(
             device="leaf1",
             controllers=(server.url,),
             ca=str(directory / "trusted.pem"),
@@ -34,6 +34,12 @@ class Bench:
         authorities = (Path(config.ca), self.identity.ca)
         self.controller = HttpsController(config.controllers, authorities, self.identity.pem, None, 5.0)
         self.enrolment = Enrolment(config, self.identity, self.controller, self.clock, Log("leaf1", self.log))
+
+    def after_a_restart(self) -> Enrolment:
+        """What a new process makes of the files."""
+        self.controller.forget()
+        self.identity = Identity(self.identity.pem.parent, "leaf1")
+        return Enrolment(self.config, self.identity, self.controller, self.clock, Log("leaf1", self.log))
 
     def verbs(self) -> list[str]:
         return [verb for verb, _, _ in self.server.seen]
@@ -156,3 +162,67 @@ def test_unreachable_controller_keeps_the_token(bench: Bench) -> None:
     with pytest.raises(Unreachable):
         bench.enrolment.ensure()
     assert bench.token.exists()
+
+
+def test_an_expired_certificate_is_said_once_with_a_way_out_and_shown_all_the_same(bench: Bench) -> None:
+    """By the controller's clock it may be good: the device's may be the one that is wrong."""
+    bench.enrolment.ensure()
+    bench.at(1.1)
+    for _ in range(3):
+        bench.enrolment.ensure()
+    assert bench.log.getvalue().count("device-certificate-expired") == 1
+    assert "underlace device enrol leaf1" in bench.log.getvalue()
+    assert bench.verbs() == ["enrol"]
+    bench.controller.desired(DesiredRequest())
+    assert bench.server.seen[-1][1] == "leaf1"
+
+
+def test_a_controller_that_takes_no_expired_certificate_is_away_until_a_token_comes(bench: Bench) -> None:
+    bench.server.life = timedelta(minutes=-1)
+    bench.enrolment.ensure()
+    bench.at(1.5)
+    bench.enrolment.ensure()
+    with pytest.raises(Unreachable, match="expired"):
+        bench.controller.desired(DesiredRequest())
+    bench.server.life = timedelta(hours=1)
+    bench.token.write_text(TOKEN)
+    bench.enrolment.ensure()
+    bench.controller.desired(DesiredRequest())
+    assert bench.server.seen[-1][1] == "leaf1"
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_jumps_by_an_hour_costs_at_most_a_renewal(bench: Bench, hours: int) -> None:
+    bench.server.life = timedelta(days=90)
+    bench.enrolment.ensure()
+    bench.clock.wall_now = datetime.now(UTC).timestamp() + hours * 3600
+    bench.enrolment.ensure()
+    bench.controller.desired(DesiredRequest())
+    assert bench.verbs() == ["enrol", "desired"]
+
+
+def test_an_identity_whose_key_is_damaged_is_set_aside(bench: Bench) -> None:
+    """Its certificate can still be read: only the two together show that they are of no use."""
+    bench.enrolment.ensure()
+    body = bench.identity.pem.read_text()
+    bench.identity.pem.write_text(body.replace(body[60:64], "AAAA", 1))
+    again = bench.after_a_restart()
+    with pytest.raises(NotEnrolled, match="underlace device enrol leaf1"):
+        again.ensure()
+    assert "identity-damaged" in bench.log.getvalue()
+    bench.token.write_text(TOKEN)
+    again.ensure()
+    bench.controller.desired(DesiredRequest())
+    assert bench.server.seen[-1][1] == "leaf1"
+
+
+@pytest.mark.parametrize("body", ["", "-----BEGIN CERTIFICATE-----\nMIIB", "\0" * 900])
+def test_a_damaged_ca_is_passed_over_while_there_is_another(bench: Bench, body: str) -> None:
+    bench.enrolment.ensure()
+    bench.identity.ca.write_text(body)
+    bench.controller.forget()
+    bench.controller.desired(DesiredRequest())
+    Path(bench.config.ca).write_text(body)
+    bench.controller.forget()
+    with pytest.raises(Unreachable, match=r"no CA to trust: .*trusted.pem cannot be used"):
+        bench.controller.desired(DesiredRequest())

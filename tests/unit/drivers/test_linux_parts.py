@@ -237,6 +237,15 @@ def test_boot_files_are_replaced_only_when_they_differ(tmp_path: Path) -> None:
     assert oct((tmp_path / "bgpd.conf").stat().st_mode)[-3:] == "640"
 
 
+@pytest.mark.parametrize("body", [b"", b"hostn", b"\xff\xfe\x00" * 100])
+def test_a_damaged_boot_file_is_written_anew(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / "bgpd.conf").write_bytes(body)
+    (tmp_path / ".bgpd.conf.new").write_bytes(b"half")
+    boot.write(tmp_path, {"bgpd.conf": "hostname leaf1\n"}, tmp_path.owner())
+    assert (tmp_path / "bgpd.conf").read_bytes() == b"hostname leaf1\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["bgpd.conf"]
+
+
 LISTED = """table inet mine {
 \tchain x {
 \t}

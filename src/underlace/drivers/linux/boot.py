@@ -39,7 +39,7 @@ def write(directory: Path, contents: dict[str, str], owner: str = "frr") -> None
     """Replace what differs; a power cut leaves the old file or the new one. Raises OSError."""
     for name, text in sorted(contents.items()):
         path = directory / name
-        if path.exists() and path.read_text() == text:
+        if path.exists() and path.read_bytes() == text.encode():
             continue
         new = directory / f".{name}.new"
         with open(new, "w") as file:
