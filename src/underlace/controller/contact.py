@@ -27,7 +27,7 @@ class Contacts:
     def __init__(self, clock: Callable[[], datetime], silent_after: float) -> None:
         self._clock = clock
         self._silent_after = timedelta(seconds=silent_after)
-        self._listening_since = clock()
+        self._listening_since = self._latest = clock()
         self._lock = threading.Lock()
         self._heard: dict[str, datetime] = {}
         self._present: Counter[str] = Counter()
@@ -38,7 +38,7 @@ class Contacts:
     def present(self, device: str) -> Iterator[None]:
         """The device asks, and waits for the answer. Never blocks."""
         with self._lock:
-            self._heard[device] = self._clock()
+            self._heard[device] = self._time()
             self._unwritten.add(device)
             self._present[device] += 1
         try:
@@ -52,7 +52,7 @@ class Contacts:
     def due(self) -> dict[str, str]:
         """What the caller is to write down now, if it is time: {device: moment}. Nobody else is given it."""
         with self._lock:
-            now = self._clock()
+            now = self._time()
             # A clock that was set back must not keep us from writing.
             if not self._unwritten or timedelta() <= now - self._written < WRITE_EVERY:
                 return {}
@@ -68,12 +68,30 @@ class Contacts:
 
     def last(self, row: DeviceRow) -> str:
         """When the device was last heard, "" for never."""
-        heard = self._heard.get(row.name)
-        return max(row.last_seen, row.heard, "" if heard is None else stamp(heard))
+        return max(self._moments(row))
 
     def is_silent(self, row: DeviceRow) -> bool:
         """Whether a device that was heard once should have been heard since."""
-        last = self.last(row)
-        if not last or self._present[row.name]:
+        moments = [m for m in self._moments(row) if m]
+        if not moments or self._present[row.name]:
             return False
-        return self._clock() - max(datetime.fromisoformat(last), self._listening_since) > self._silent_after
+        with self._lock:
+            now = self._time()
+        # What was heard in the future was heard before the clock was set back: nobody knows how long ago. The clock
+        # of another controller of the same store may be a little ahead.
+        soon = stamp(now + self._silent_after)
+        heard = [datetime.fromisoformat(m) for m in moments if m <= soon]
+        return now - max([self._listening_since, *heard]) > self._silent_after
+
+    def _moments(self, row: DeviceRow) -> tuple[str, str, str]:
+        heard = self._heard.get(row.name)
+        return row.last_seen, row.heard, "" if heard is None else stamp(heard)
+
+    def _time(self) -> datetime:
+        """The time, by who holds the lock. A clock that was set back begins anew: nobody is silent who had no chance
+        to be heard since."""
+        now = self._clock()
+        if now < self._latest:
+            self._listening_since = now
+        self._latest = now
+        return now

@@ -144,3 +144,31 @@ def test_a_forgotten_device_was_never_heard(fabric: Rig, clock: Clock) -> None:
 def test_only_devices_are_heard(fabric: Rig) -> None:
     with pytest.raises(Refused):
         fabric.controller.contact(ADMIN)
+
+
+def test_a_clock_that_is_set_back_hides_no_silent_device(fabric: Rig, clock: Clock) -> None:
+    poll(fabric)
+    clock.wait(-3600)
+    assert leaf1(fabric).state == "in-sync", "nobody knows how long ago it was heard"
+    clock.wait(SILENT_AFTER + 1)
+    assert leaf1(fabric).state == "silent", "not an hour later"
+    poll(fabric)
+    assert leaf1(fabric).state == "in-sync"
+    clock.wait(SILENT_AFTER - 1)
+    assert leaf1(fabric).state == "in-sync", "it was heard since"
+
+
+def test_a_clock_that_is_set_forward_makes_nobody_silent_who_asks_again(fabric: Rig, clock: Clock) -> None:
+    with fabric.controller.contact(LEAF1):
+        clock.wait(3600)
+        assert leaf1(fabric).state == "in-sync", "it waits for an answer"
+    poll(fabric)
+    assert leaf1(fabric).state == "in-sync"
+
+
+def test_a_controller_whose_clock_is_a_little_behind_another_s_believes_it(fabric: Rig, clock: Clock) -> None:
+    """They share a store: the other one has written when it heard the device."""
+    clock.wait(10 * SILENT_AFTER)
+    ahead = ledger.stamp(clock.now + timedelta(seconds=2))
+    fabric.store.write(lambda c: devices.hear(c, {"leaf1": ahead}))
+    assert leaf1(fabric).state == "in-sync"
