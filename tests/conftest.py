@@ -89,6 +89,10 @@ SKIPS = pytest.StashKey[list[ListedSkip]]()
 FAILED = pytest.StashKey[bool]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seconds", type=float, default=600.0, help="How long tests last that go on for a while.")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     folder = Path(os.environ.get("UNDERLACE_SKIPS", ROOT / "tests" / "skips"))
     try:
