@@ -128,12 +128,15 @@ def _serve(
     from underlace.controller.archive import Archive
     from underlace.controller.authority import Authority
     from underlace.controller.controller import Controller
+    from underlace.controller.directory import writable
     from underlace.controller.identity import Identity
     from underlace.store.identity import IdentityStore
 
-    authority = Authority(directory.authority, device_lifetime=timedelta(days=settings.device_certificate_days))
     names = {*settings.server_names, *sockets.names((*api, *agents))}
-    authority.renew_server(names)
+    with writable(directory.path):
+        authority = Authority(directory.authority, device_lifetime=timedelta(days=settings.device_certificate_days))
+        authority.renew()
+        authority.renew_server(names)
     identity = Identity(IdentityStore(store), authority, timedelta(hours=settings.enrolment_hours))
     if settings.database:
         identity.share()
@@ -143,11 +146,14 @@ def _serve(
     first = identity.first_token()
     url = f"https://{sockets.reachable(api[0])}"
     trust = authority.ca_pem + (settings.certificate_ca.read_text() if settings.certificate_ca else "")
-    directory.write_context(url, trust, first.text if first else None)
+    with writable(directory.path):
+        directory.write_context(url, trust, first.text if first else None)
     own = server.tls_context(authority.server_file, None, authority.ca_file)
     given = server.tls_context(settings.certificate, settings.private_key, None) if settings.certificate else own
 
     def renew() -> None:
+        if authority.renew():
+            own.load_verify_locations(authority.ca_file)
         if authority.renew_server(names):
             own.load_cert_chain(authority.server_file)
 
@@ -223,7 +229,7 @@ def _no_store(data: Path) -> Diagnostic:
 def recover(settings: Settings) -> str:
     """A new administrator's token for whoever owns the data directory; what was done, for people."""
     from underlace.controller.authority import Authority
-    from underlace.controller.directory import DataDirectory
+    from underlace.controller.directory import DataDirectory, writable
     from underlace.controller.identity import Identity
     from underlace.model.diagnostic import Refused
     from underlace.store.identity import IdentityStore
@@ -237,9 +243,10 @@ def recover(settings: Settings) -> str:
         stack.callback(directory.close)
         store = Store.open(settings.database or directory.store)
         stack.callback(store.close)
-        authority = Authority(directory.authority)
-        token = Identity(IdentityStore(store), authority).recovery_token()
-        directory.write_context(directory.url(), authority.ca_pem, token.text)
+        with writable(directory.path):
+            authority = Authority(directory.authority)
+            token = Identity(IdentityStore(store), authority).recovery_token()
+            directory.write_context(directory.url(), authority.ca_pem, token.text)
         return f"{directory.context} has a new administrator's token; the others are in force as before"
 
 

@@ -26,10 +26,11 @@ def environment(home: Path) -> dict[str, str]:
 
 @dataclass
 class Up:
-    """A controller process. log: what it said on standard error."""
+    """A controller process. log: what it said on standard error, beside the data unless `log_file` says where."""
 
     data: Path
     arguments: tuple[str, ...] = ("--listen", "127.0.0.1:0")
+    log_file: Path | None = None
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> None:
@@ -44,7 +45,7 @@ class Up:
 
     @property
     def log(self) -> Path:
-        return self.data.with_suffix(".log")
+        return self.log_file or self.data.with_suffix(".log")
 
     @property
     def context(self) -> Path:

@@ -25,6 +25,8 @@ STATUS_OF: Mapping[str, int] = {
     "agent-version": 426,
     "too-many-failures": 429,
     "not-ready": 503,
+    "backup-failed": 503,
+    "store-damaged": 503,
     "store-unavailable": 503,
 }
 """Codes that mean something to HTTP; any other finding about a request is 422."""

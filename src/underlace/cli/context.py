@@ -66,7 +66,8 @@ def load(named: Path | None) -> Context:
     except msgspec.MsgspecError as fault:
         remedy = (
             f"Write {file} anew: an administrator makes it with `underlace token create --as-context NAME`; "
-            "their own is context.json in the controller's data directory."
+            "their own, context.json in the controller's data directory, is made anew by `underlace recover` while "
+            "it is stopped."
         )
         raise Refused([_fault(str(file), "context-invalid", "The context is not one", str(fault), remedy)]) from None
 

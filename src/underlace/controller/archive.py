@@ -7,6 +7,7 @@ store may be large: it goes through files, never through memory.
 from __future__ import annotations
 
 import io
+import itertools
 import shutil
 import tarfile
 import tempfile
@@ -35,7 +36,7 @@ SMALL_MAX = 1 << 20
 """Bytes of a part that is not the store."""
 
 BEFORE = ".before-restore"
-"""Ends the names of what a restore replaces."""
+"""Ends the names of what a restore replaces; a number follows where that is taken."""
 
 
 class About(msgspec.Struct, frozen=True):
@@ -59,7 +60,14 @@ class Archive:
         self._directory = directory
 
     def pack(self, actor: Actor) -> IO[bytes]:
-        """The whole backup, as a file without a name: closed, it is gone. Refused for actors who may not have it."""
+        """The whole backup, as a file without a name: closed, it is gone. Refused for actors who may not have it, and
+        when the data directory has no room for it."""
+        try:
+            return self._pack(actor)
+        except OSError as fault:
+            raise Refused([_no_backup(self._directory.path, fault)]) from None
+
+    def _pack(self, actor: Actor) -> IO[bytes]:
         place = self._directory.path
         with tempfile.TemporaryDirectory(dir=place, prefix=".backup-") as aside:
             store = Path(aside) / STORE
@@ -87,14 +95,14 @@ def unpack(file: Path, directory: DataDirectory, now: datetime, *, replace: bool
     there = directory.store.exists()
     if there and not replace:
         raise Refused([_occupied(directory)])
-    founded = not directory.authority.exists()
+    founded, before = not directory.authority.exists(), _before(directory)
     try:
         with tempfile.TemporaryDirectory(dir=directory.path, prefix=".restore-") as aside:
             parts = Path(aside)
             _extract(file, parts)
-            names = [*_keep_authority(directory, parts), *AUTHORITY]
+            names = [*_keep_authority(directory, parts, before), *AUTHORITY]
             directory.authority.mkdir(mode=0o700, exist_ok=True)
-            revision = restore(parts / STORE, directory.store, now, keep=BEFORE)
+            revision = restore(parts / STORE, directory.store, now, keep=before)
             # Written already, on the same file system: to give them their names takes no room.
             for name in names:
                 (parts / name).replace(directory.path / name)
@@ -105,18 +113,25 @@ def unpack(file: Path, directory: DataDirectory, now: datetime, *, replace: bool
         if isinstance(fault, OSError):
             raise Refused([_failed(directory.path, fault)]) from None
         raise
-    store = [directory.store.name + BEFORE] if there else []
+    store = [directory.store.name + before] if there else []
     return Restored(revision, tuple(directory.path / name for name in (*store, *names[: -len(AUTHORITY)])))
 
 
-def _keep_authority(directory: DataDirectory, parts: Path) -> list[str]:
+def _before(directory: DataDirectory) -> str:
+    """How the names end of what is replaced. Never a name that there is: of a restore that was killed half-way, what
+    was there before is kept, and not what that restore had made."""
+    ends = itertools.chain([BEFORE], (f"{BEFORE}.{n}" for n in itertools.count(2)))
+    return next(e for e in ends if not any(Path(f"{directory.path / n}{e}").exists() for n in (STORE, *AUTHORITY)))
+
+
+def _keep_authority(directory: DataDirectory, parts: Path, before: str) -> list[str]:
     """Copies, among the parts, of another CA's files: agents that were enrolled with it trust no other."""
     held = {name: (directory.path / name).read_bytes() for name in AUTHORITY if (directory.path / name).exists()}
     if all(body == (parts / name).read_bytes() for name, body in held.items()):
         return []
     for name, body in held.items():
-        write_private(parts / (name + BEFORE), body)
-    return [name + BEFORE for name in held]
+        write_private(parts / (name + before), body)
+    return [name + before for name in held]
 
 
 def _add(tar: tarfile.TarFile, name: str, body: IO[bytes], size: int) -> None:
@@ -172,8 +187,13 @@ def _write(file: Path, body: bytes) -> None:
 
 
 def _unusable(file: Path, why: str) -> Diagnostic:
-    summary = "The backup cannot be restored"
-    return Diagnostic(Where(file=str(file)), "backup-unusable", summary, why, "Name a file of: underlace backup FILE")
+    return Diagnostic(
+        Where(file=str(file)),
+        "backup-unusable",
+        "The backup cannot be restored",
+        why,
+        "Name a file of: underlace backup FILE",
+    )
 
 
 def _occupied(directory: DataDirectory) -> Diagnostic:
@@ -182,7 +202,17 @@ def _occupied(directory: DataDirectory) -> Diagnostic:
         "restore-over-store",
         "There is a store already",
         f"{directory.store} would be replaced by the backup.",
-        f"Say that you mean it: underlace restore --replace; the old one is kept as {directory.store.name}{BEFORE}",
+        f"Say that you mean it: underlace restore --replace; the old one is kept as {STORE}{_before(directory)}",
+    )
+
+
+def _no_backup(place: Path, fault: OSError) -> Diagnostic:
+    return Diagnostic(
+        Where(),
+        "backup-failed",
+        "No backup was made",
+        f"The controller cannot write it to its data directory: {fault.strerror or fault}.",
+        f"Make room on the disk of {place} (twice the size of the store), then try again.",
     )
 
 

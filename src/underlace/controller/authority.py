@@ -7,6 +7,7 @@ ca/server.key, ca/server.pem   made again when a listen name is added or a third
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable
@@ -24,16 +25,23 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from underlace.model.diagnostic import Diagnostic, Refused, Where
 
 CA_LIFETIME = timedelta(days=3_650)
 SERVER_LIFETIME = timedelta(days=90)
 DEVICE_LIFETIME = timedelta(days=90)
 
-CLOCK_SKEW = timedelta(minutes=5)
-"""A certificate is valid from this long before now: a device that boots without NTP is often a little behind."""
+CA_RENEWAL = timedelta(days=365)
+"""Life that is left to a CA when it is given another: far more than agents and clients need to hear of it."""
+
+CLOCK_SKEW = timedelta(hours=2)
+"""A certificate is valid from this long before now: clocks are set back by an hour, or are an hour behind, and a
+device that boots without NTP is often a little behind."""
 
 CSR_MAX = 16_384
 
@@ -82,12 +90,19 @@ class Authority:
     def ca_pem(self) -> str:
         return self._certificate.public_bytes(Encoding.PEM).decode()
 
+    @property
+    def key_digest(self) -> str:
+        """SHA-256 of the public key: who the CA is, whatever certificate it has at the moment."""
+        public = self._key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return hashlib.sha256(public).hexdigest()
+
     def renew_server(self, names: Iterable[str]) -> bool:
         """See to a valid server certificate for all these host names and addresses; whether it is a new one."""
         wanted = sorted({_spell(n) for n in names})
-        if self.server_file.exists():
-            held = x509.load_pem_x509_certificate(self.server_file.read_bytes())
-            fresh = held.not_valid_after_utc - self._now() > SERVER_LIFETIME / 3
+        if (held := self._server()) is not None:
+            left = held.not_valid_after_utc - self._now()
+            # One that is not valid yet was made before the clock was set back.
+            fresh = left > SERVER_LIFETIME / 3 and held.not_valid_before_utc <= self._now()
             if fresh and _alternative_names(held) >= set(wanted) and held.issuer == self._certificate.subject:
                 return False
             wanted = sorted(_alternative_names(held) | set(wanted)) if fresh else wanted
@@ -101,6 +116,15 @@ class Authority:
         chain = certificate.public_bytes(Encoding.PEM) + self.ca_pem.encode()
         write_private(self.server_file, _key_pem(key) + chain)
         return True
+
+    def _server(self) -> x509.Certificate | None:
+        """The server's certificate, if it and its key can be used."""
+        try:
+            body = self.server_file.read_bytes()
+            key, held = load_pem_private_key(body, None), x509.load_pem_x509_certificate(body)
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+            return None  # it costs nothing to make another
+        return held if key.public_key() == held.public_key() else None
 
     def sign_device(self, csr: str, device: str) -> DeviceCertificate:
         """A client certificate for exactly this device. Only the key is taken from the request (BadRequest)."""
@@ -139,20 +163,41 @@ class Authority:
         )
 
     def _open(self) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-        key = load_pem_private_key((self._directory / "ca.key").read_bytes(), None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError(f"{self._directory / 'ca.key'} is not an elliptic curve key")
-        return key, x509.load_pem_x509_certificate(self.ca_file.read_bytes())
+        file = self._directory / "ca.key"
+        try:
+            key = load_pem_private_key(file.read_bytes(), None)
+            if not isinstance(key, ec.EllipticCurvePrivateKey):
+                raise ValueError("it is not an elliptic curve key")
+            file = self.ca_file
+            certificate = x509.load_pem_x509_certificate(file.read_bytes())
+            if certificate.public_key() != key.public_key():
+                raise ValueError("it is not the certificate of ca.key")
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as fault:
+            raise Refused([_damaged(file, fault)]) from None
+        return key, certificate
+
+    def renew(self) -> bool:
+        """See to a CA certificate that lasts; whether it is a new one. It has the old one's name and key: what either
+        has signed is good by the other, and agents are handed the new one with their next certificate."""
+        if self._certificate.not_valid_after_utc - self._now() > CA_RENEWAL:
+            return False
+        self._certificate = self._sign_itself(self._key, self._certificate.subject)
+        write_private(self.ca_file, self.ca_pem.encode())
+        return True
 
     def _found(self) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
         """The key is written before the certificate: whoever finds the certificate finds its key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        public = key.public_key()
         # Every CA has a name of its own: two controllers' CAs in one trust store must not be mistaken for each other.
-        name = _common_name(f"Underlace CA {os.urandom(4).hex()}")
-        now = self._now()
+        certificate = self._sign_itself(key, _common_name(f"Underlace CA {os.urandom(4).hex()}"))
+        write_private(self._directory / "ca.key", _key_pem(key))
+        write_private(self.ca_file, certificate.public_bytes(Encoding.PEM))
+        return key, certificate
+
+    def _sign_itself(self, key: ec.EllipticCurvePrivateKey, name: x509.Name) -> x509.Certificate:
+        now, public = self._now(), key.public_key()
         usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-        certificate = (
+        return (
             x509.CertificateBuilder()
             .subject_name(name)
             .issuer_name(name)
@@ -165,9 +210,6 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
             .sign(key, hashes.SHA256())
         )
-        write_private(self._directory / "ca.key", _key_pem(key))
-        write_private(self.ca_file, certificate.public_bytes(Encoding.PEM))
-        return key, certificate
 
 
 def read_device(der: bytes) -> DeviceCertificate:
@@ -194,6 +236,17 @@ def write_private(file: Path, body: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _damaged(file: Path, fault: Exception) -> Diagnostic:
+    return Diagnostic(
+        Where(file=str(file)),
+        "authority-damaged",
+        "The CA of the controller cannot be used",
+        fault.strerror or str(fault) if isinstance(fault, OSError) else f"The file is damaged: {fault}",
+        f"Put ca.key and ca.pem back into {file.parent}: from another controller of the same database, or by "
+        "`underlace restore --replace FILE` from a backup. The network goes on meanwhile.",
+    )
 
 
 def _load_request(csr: str) -> x509.CertificateSigningRequest:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -44,8 +46,10 @@ class DataDirectory:
             holder = os.read(lock, 32).decode("ascii", "replace").strip()
             os.close(lock)
             raise Refused([_in_use(path, holder)]) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # for people only: a full disk is no reason not to start
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        _clear(path)
         return cls(path, lock, made)
 
     def close(self) -> None:
@@ -91,6 +95,47 @@ class DataDirectory:
             return msgspec.json.decode(self.context.read_bytes(), type=dict[str, str])
         except (OSError, msgspec.MsgspecError):
             return {}
+
+
+_LEFT = (
+    ".backup-*",
+    ".restore-*",
+    ".store.sqlite.*",
+    ".context.json.*",
+    "ca/.ca.key.*",
+    "ca/.ca.pem.*",
+    "ca/.server.pem.*",
+)
+"""What is written aside before it is given its name. Only the holder of the directory writes there."""
+
+
+def _clear(path: Path) -> None:
+    """Take away what a process left that was killed: copies of the store and of keys, of no use to anybody."""
+    for left in (file for pattern in _LEFT for file in path.glob(pattern)):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                left.unlink()
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Around work on the files of a data directory: Refused when its disk is full, or does not let it."""
+    try:
+        yield
+    except OSError as fault:
+        raise Refused([_no_room(path, fault)]) from None
+
+
+def _no_room(path: Path, fault: OSError) -> Diagnostic:
+    return Diagnostic(
+        Where(file=str(fault.filename or path)),
+        "data-not-written",
+        "The data directory cannot be written",
+        fault.strerror or str(fault),
+        f"Make room on the disk of {path}, see to its permissions, and start again.",
+    )
 
 
 def _unusable(path: Path, why: str) -> Diagnostic:

@@ -30,7 +30,7 @@ TOKEN_PREFIX = "ul"  # noqa: S105 - the visible part of a token, for secret scan
 ENROLMENT_PREFIX = "ule"
 FIRST_TOKEN = "first-admin"  # noqa: S105 - a name
 AUTHORITY = "authority"
-"""Fact of a shared store: SHA-256 of the certificate of its controllers' CA."""
+"""Fact of a shared store: SHA-256 of the public key of its controllers' CA."""
 RECOVERED_TOKEN = "recovered-admin"  # noqa: S105 - a name
 
 
@@ -85,9 +85,10 @@ class Identity:
     def share(self) -> None:
         """Be one of several controllers of a store. Refused when they would not be of one CA: no device that one of
         them enrolled would trust another."""
-        own = hashlib.sha256(self.ca_pem.encode()).hexdigest()
+        own = self._authority.key_digest
         known = self._store.write(lambda c: self._store.fact(c, AUTHORITY, own))
-        if known != own:
+        # Releases before noted the certificate, which had no successor with the same key yet.
+        if known not in (own, hashlib.sha256(self.ca_pem.encode()).hexdigest()):
             raise Refused([_other_authority()])
 
     # Who is it?

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -16,7 +17,7 @@ PAGES = 4_096
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a store. Refused when the source is none."""
+    """Copy a store. Refused when the source is none, OSError when the copy finds no room."""
     if not source.is_file():
         raise Refused([unreadable(source, "there is no such file")])
     try:
@@ -31,6 +32,8 @@ def copy(source: Path, target: Path) -> None:
             # A file by itself: no journal beside it is needed to read it.
             other.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.DatabaseError as fault:
+        if getattr(fault, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from None
         raise Refused([unreadable(source, str(fault))]) from None
     _sync(target)
 

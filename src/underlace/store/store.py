@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, InterfaceError
 
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.store.engine import Place, engine, is_server
+from underlace.store.fault import finding
 from underlace.store.migrate import migrate
 from underlace.store.news import News
 from underlace.store.writer import Writer
@@ -85,36 +85,15 @@ class Store:
         self.engine.dispose()
 
 
-_AWAY = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-}
-"""SQLite's primary result codes for a file that cannot be used now; the other operational ones are ours to mend."""
-
-
 @contextmanager
 def _available() -> Iterator[None]:
-    """Within: a database that cannot be used (gone, locked, no space) is an answer, and no fault of the program."""
+    """Within: a database that cannot be used (gone, locked, damaged) is an answer, and no fault of the program."""
     try:
         yield
-    except (OperationalError, InterfaceError) as fault:
-        if isinstance(fault.orig, sqlite3.Error) and fault.orig.sqlite_errorcode & 0xFF not in _AWAY:
+    except (DatabaseError, InterfaceError) as fault:
+        if (found := finding(fault)) is None:
             raise
-        raise Refused([_unavailable(str(fault.orig).strip())]) from fault
-
-
-def _unavailable(why: str) -> Diagnostic:
-    return Diagnostic(
-        Where(),
-        "store-unavailable",
-        "The database cannot be used now",
-        f"Nothing was changed. It says: {why}",
-        "See to the database (is it running and reachable, has its disk space?), then try again.",
-    )
+        raise Refused([found]) from fault
 
 
 def no_file() -> Diagnostic:

@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 T = TypeVar("T")
 
@@ -88,8 +89,11 @@ class Writer:
                 for job in group:
                     _attempt(connection, job)
         except BaseException as error:
+            # A database that ran out of space takes the whole transaction back, and knows no savepoint any more: what
+            # it said first is why.
+            first = next((job.error for job in group if isinstance(job.error, DBAPIError)), error)
             for job in group:
-                job.future.set_exception(job.error or error)
+                job.future.set_exception(job.error or first)
             return
         for job in group:
             if job.error is not None:

@@ -12,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from support.certificates import der, request_pem
 from underlace.controller.authority import (
+    CA_LIFETIME,
     CLOCK_SKEW,
     DEVICE_LIFETIME,
     SERVER_LIFETIME,
@@ -20,6 +21,7 @@ from underlace.controller.authority import (
     read_device,
     write_private,
 )
+from underlace.model.diagnostic import Refused
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -152,3 +154,100 @@ def test_a_private_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         write_private(file, "two")  # type: ignore[arg-type]
     assert file.read_bytes() == b"one"
     assert [f.name for f in tmp_path.iterdir()] == ["secret"]
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize("off", [-HOUR, HOUR], ids=["behind", "ahead"])
+def test_certificates_are_good_for_whoever_s_clock_is_an_hour_off(tmp_path: Path, off: timedelta) -> None:
+    """The clock of the one who reads, or the controller's before it was set."""
+    authority = Authority(tmp_path, now=lambda: NOW)
+    authority.renew_server(["localhost"])
+    issued = authority.sign_device(request_pem("leaf1"), "leaf1")
+    for made in (_server(authority), x509.load_pem_x509_certificate(authority.ca_pem.encode()), issued):
+        start = made.not_before if made is issued else made.not_valid_before_utc  # type: ignore[union-attr]
+        end = made.not_after if made is issued else made.not_valid_after_utc  # type: ignore[union-attr]
+        assert start < NOW + off < end
+
+
+def test_a_server_certificate_from_the_future_is_made_anew(tmp_path: Path) -> None:
+    """The clock was a day ahead when it was made: until then no client would take it."""
+    clock = [NOW]
+    authority = Authority(tmp_path, now=lambda: clock[0])
+    clock[0] = NOW + timedelta(days=1)
+    assert authority.renew_server(["localhost"])
+    clock[0] = NOW
+    assert authority.renew_server(["localhost"])
+    assert _server(authority).not_valid_before_utc <= NOW
+    assert not authority.renew_server(["localhost"])
+
+
+def test_an_expired_server_certificate_is_made_anew(tmp_path: Path) -> None:
+    clock = [NOW]
+    authority = Authority(tmp_path, now=lambda: clock[0])
+    authority.renew_server(["localhost"])
+    clock[0] += SERVER_LIFETIME * 2
+    assert authority.renew_server(["localhost"])
+    assert _server(authority).not_valid_after_utc > clock[0]
+
+
+@pytest.mark.parametrize("left", [timedelta(days=364), timedelta(days=-1)], ids=["near its end", "ended"])
+def test_a_ca_near_its_end_gets_a_successor_with_its_key_and_name(tmp_path: Path, left: timedelta) -> None:
+    clock = [NOW]
+    authority = Authority(tmp_path, now=lambda: clock[0])
+    first = x509.load_pem_x509_certificate(authority.ca_pem.encode())
+    issued = x509.load_pem_x509_certificate(authority.sign_device(request_pem("leaf1"), "leaf1").pem.encode())
+    clock[0] = first.not_valid_after_utc - timedelta(days=366)
+    assert not authority.renew()
+    clock[0] = first.not_valid_after_utc - left
+    assert authority.renew()
+    assert not authority.renew()
+    second = x509.load_pem_x509_certificate((tmp_path / "ca.pem").read_bytes())
+    assert second.not_valid_after_utc == clock[0] + CA_LIFETIME
+    assert (second.subject, second.public_key()) == (first.subject, first.public_key())
+    issued.verify_directly_issued_by(second)
+    again = Authority(tmp_path, now=lambda: clock[0])
+    assert again.ca_pem == authority.ca_pem
+    assert again.key_digest == authority.key_digest
+    later = x509.load_pem_x509_certificate(again.sign_device(request_pem("leaf2"), "leaf2").pem.encode())
+    later.verify_directly_issued_by(first)
+    assert later.not_valid_after_utc == clock[0] + DEVICE_LIFETIME
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("ca.key", "gone"), *((n, d) for n in ("ca.key", "ca.pem") for d in ("empty", "half", "other"))],
+)
+def test_a_damaged_ca_is_named_with_a_way_out(tmp_path: Path, name: str, damage: str) -> None:
+    Authority(tmp_path / "ca")
+    Authority(tmp_path / "other")
+    file = tmp_path / "ca" / name
+    whole = file.read_bytes()
+    if damage == "gone":
+        file.unlink()
+    else:
+        other = (tmp_path / "other" / name).read_bytes()
+        file.write_bytes({"empty": b"", "half": whole[: len(whole) // 2], "other": other}[damage])
+    with pytest.raises(Refused) as refused:
+        Authority(tmp_path / "ca")
+    (found,) = refused.value.diagnostics
+    assert found.code == "authority-damaged"
+    assert found.where.file.startswith(str(tmp_path / "ca"))
+    assert "underlace restore" in found.remedy
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "key"])
+def test_a_damaged_server_certificate_is_made_anew(tmp_path: Path, damage: str) -> None:
+    authority = Authority(tmp_path / "ca")
+    authority.renew_server(["localhost"])
+    whole = authority.server_file.read_bytes()
+    other = Authority(tmp_path / "other")
+    other.renew_server(["localhost"])
+    key = other.server_file.read_bytes().partition(b"-----BEGIN CERTIFICATE")[0]
+    parts = whole.partition(b"-----BEGIN CERTIFICATE")
+    authority.server_file.write_bytes(
+        {"empty": b"", "half": whole[: len(whole) // 2], "key": key + parts[1] + parts[2]}[damage]
+    )
+    assert authority.renew_server(["localhost"])
+    assert not authority.renew_server(["localhost"])
