@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import IO, Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -18,9 +20,15 @@ from underlace.controller.document import Document
 PIECE = 256 * 1024
 """Bytes of a backup in memory at a time."""
 
+AT_ONCE = 500
+"""Documents of an export in memory at a time."""
+
+JSON_LINES = "application/x-ndjson"
+
 Revision = Annotated[int | None, Query(ge=0, le=2**53, description="Wait state of this revision, not of the last.")]
 Number = Annotated[int, Path(ge=0, le=2**53, description="A revision.")]
 Before = Annotated[int | None, Query(ge=0, le=2**53, description="Only revisions older than this.")]
+Lines = Annotated[bool, Query(description="One document a line (JSONL), instead of one JSON value.")]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="As many, newest first.")]
 
 
@@ -57,13 +65,12 @@ def _mount_history(router: APIRouter, controller: Controller) -> None:
 
 
 def _mount_whole(router: APIRouter, controller: Controller, archive: Archive) -> None:
-    async def export(request: Request) -> Response:
-        """All intent with ids and allocated numbers, as /v1/apply of another controller takes it."""
-
-        def read() -> list[dict[str, Any]]:
-            return [_exported(d) for d in controller.export(actor_of(request))]
-
-        return answer({"documents": await run(read)})
+    async def export(request: Request, lines: Lines = False) -> Response:
+        """All intent with ids and allocated numbers, as /v1/apply of another controller takes it. What others
+        stand on comes first. It is a stream: an answer without its end is not whole."""
+        pieces = _exported(controller.export(actor_of(request)), lines)
+        first = await run(next, pieces)  # what keeps it from beginning is still an answer of its own
+        return StreamingResponse(chain((first,), pieces), media_type=JSON_LINES if lines else "application/json")
 
     async def differences(request: Request) -> Response:
         """Where the desired state is not that of a compile from nothing: a fault, or what an upgrade would change."""
@@ -90,7 +97,17 @@ def _pieces(whole: IO[bytes]) -> Iterator[bytes]:
             yield piece
 
 
-def _exported(document: Document) -> dict[str, Any]:
+def _exported(documents: Iterator[Document], lines: bool) -> Iterator[bytes]:
+    """JSON, or a document a line, some hundred at a time."""
+    begin, between, end = (b"", b"", b"") if lines else (b'{"documents":[', b",", b"]}")
+    encode = msgspec.json.Encoder().encode
+    while batch := [encode(_plain(d)) + (b"\n" if lines else b"") for d in islice(documents, AT_ONCE)]:
+        yield begin + between.join(batch)
+        begin = between
+    yield end if begin == between else begin + end
+
+
+def _plain(document: Document) -> dict[str, Any]:
     kind, tenant, name = document.ref
     return {
         "kind": kind,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from underlace import __version__
-from underlace.cli import devices, fabric, intent, output, resources, tokens
+from underlace.cli import bulk, devices, fabric, intent, output, resources, tokens
 from underlace.cli.failure import Exit, Stop, show
 from underlace.cli.session import Session, session_of
 from underlace.cli.settings import show_settings
@@ -63,6 +63,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     resources.get,
     resources.delete,
     resources.export,
+    bulk.import_,
     config,
     fabric.status,
     fabric.history,
@@ -83,7 +84,7 @@ def command_line() -> typer.Typer:
     )
     app.callback()(root)
     for command in _COMMANDS:
-        app.command()(command)
+        app.command(command.__name__.rstrip("_"))(command)
     app.add_typer(devices.app, name="device")
     app.add_typer(tokens.app, name="token")
     return app

@@ -123,7 +123,7 @@ def _read_all(ctx: typer.Context, files: list[Path]) -> list[Document]:
     reading = _read(files)
     if not reading.diagnostics:
         return reading.documents
-    found = [*reading.diagnostics, *_said_of_the_rest(ctx, reading)]
+    found = [*reading.diagnostics, *said_of_the_rest(ctx, reading)]
     raise Stop(Exit.REFUSED, sorted(found, key=by_place))
 
 
@@ -140,7 +140,7 @@ def _read(files: list[Path]) -> Reading:
     return reading
 
 
-def _said_of_the_rest(ctx: typer.Context, reading: Reading) -> list[Diagnostic]:
+def said_of_the_rest(ctx: typer.Context, reading: Reading) -> list[Diagnostic]:
     """What a plan of the documents that could be read is refused for. A plan, whatever the command: nothing of a
     change with faults may happen.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -90,15 +92,22 @@ def export(
     allocations: Annotated[
         bool, typer.Option("--allocations", help="As JSON with ids and numbers, as POST /v1/apply takes it.")
     ] = False,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="With ids and numbers, a document a line, as `underlace import` takes it.")
+    ] = False,
 ) -> None:
     """Print all resources that you may read, in an order in which `apply -f -` takes them."""
     client = session_of(ctx).client
-    if allocations:
-        output.emit(client.get("/v1/export"), Format.JSON)
+    if allocations or jsonl:
+        # As it comes: however much there is, little of it is here at any moment.
+        client.download("/v1/export?lines=true" if jsonl else "/v1/export", sys.stdout.buffer)
+        sys.stdout.flush()
         return
-    kinds = client.get("/v1/kinds")["items"]
-    documents = [_document(item) for kind in kinds for item in _pages(ctx, kind["name"], None, [])]
-    output.write(output.yaml_stream(documents))
+    begin = ""
+    for kind in client.get("/v1/kinds")["items"]:
+        for item in _each(ctx, kind["name"]):
+            output.write(begin + output.yaml_stream([_document(item)]))
+            begin = "---\n"
 
 
 def _identity(ctx: typer.Context, info: dict[str, Any], name: str, tenant: str | None) -> Ref:
@@ -232,15 +241,21 @@ def _kind(kinds: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
 
 
 def _pages(ctx: typer.Context, kind: str, tenant: str | None, labels: list[str]) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = []
+    return list(_each(ctx, kind, tenant, labels))
+
+
+def _each(
+    ctx: typer.Context, kind: str, tenant: str | None = None, labels: list[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Resources of a kind, a page in memory at a time."""
     after: str | None = None
     while True:
         query: dict[str, Any] = {"tenant": tenant, "label": labels or None, "after": after}
         page = session_of(ctx).client.get(f"/v1/resources/{kind}", **query)
-        items += page["items"]
+        yield from page["items"]
         after = page.get("next")
         if not after:
-            return items
+            return
 
 
 def _document(item: dict[str, Any]) -> dict[str, Any]:

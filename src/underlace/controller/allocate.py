@@ -15,6 +15,7 @@ from underlace.access import readable
 from underlace.controller.document import finding_at
 from underlace.controller.run import Allocation, Run
 from underlace.model.diagnostic import Diagnostic
+from underlace.model.net import RD_RANGE
 from underlace.model.resource import Need, Resource
 from underlace.store import devices, fragments, numbers
 from underlace.store.numbers import Held
@@ -29,6 +30,7 @@ def allocate(run: Run, fresh: Mapping[int, Resource[Any]]) -> set[int]:
     needs = {i: list(run.kind(r).needs(r, run.view)) for i, r in fresh.items()}
     run.view.load({need.owner for found in needs.values() for need in found})
     wanted, foreign = _wanted(run, needs)
+    wanted |= _brought(run, fresh, wanted)
     held = _held(run, fresh, wanted)
     unneeded = _unneeded(run, fresh, wanted, foreign, held)
     replaced = [h for slot, h in held.items() if slot in wanted and not _fits(run, slot, wanted[slot], h)]
@@ -59,6 +61,17 @@ def _wanted(run: Run, needs: Mapping[int, list[Need]]) -> tuple[dict[Slot, Need]
             if owner.id != i:
                 foreign.add((i, owner.id, need.slot))
     return wanted, foreign
+
+
+def _brought(run: Run, fresh: Mapping[int, Resource[Any]], wanted: Mapping[Slot, Need]) -> dict[Slot, Need]:
+    """Numbers on devices that an import in parts brings along for who will need them: a VPC comes before the V-Nets
+    that place it on leaves, and nobody may have its numbers there meanwhile. What is still not needed when the owner
+    is written again goes."""
+    return {
+        (i, slot): Need(fresh[i].ref, slot, slot, (RD_RANGE,))
+        for i, slot in run.given
+        if i in fresh and (i, slot) not in wanted and slot_device(slot)
+    }
 
 
 def _held(run: Run, fresh: Mapping[int, Resource[Any]], wanted: Mapping[Slot, Need]) -> dict[Slot, Held]:

@@ -10,6 +10,7 @@ Devices are asked about intent without fault. A plan is the same change, undone 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -38,9 +39,12 @@ from underlace.kinds.parse import Draft, parse_all
 from underlace.model.diagnostic import Diagnostic, Refused
 from underlace.model.ids import Ref
 from underlace.model.resource import Reference, Resource
-from underlace.store import fragments, ledger, rows
+from underlace.store import fragments, ledger, numbers, rows
 from underlace.store.ledger import Counters, Revision
 from underlace.store.rows import Stored
+
+ID_RANGE = range(1, 2**31)
+"""Ids of resources, as every database can hold them."""
 
 BUILT_IN = frozenset(Ref(d.kind, d.tenant, d.name) for d in BUILTIN)
 
@@ -51,12 +55,13 @@ def carry_out(run: Run, request: Request) -> None:
     drafts = _admit(run, request)
     edits = _edits(run, request, drafts)
     run.changes = edits
-    if not edits and not request.recompile and not any(d.allocated for d in request.put):
+    imported = _given(run, request, edits)
+    if not edits and not imported and not request.recompile:
         run.stop_on_errors()
         return
     _write(run, request, edits)
     _check_references(run, edits)
-    _settle(run, edits, _given(run, request), request.recompile)
+    _settle(run, edits, imported, request.recompile)
     check(run)
     run.stop_on_errors()
     recompile(run)
@@ -114,6 +119,8 @@ def _edits(run: Run, request: Request, drafts: list[Draft]) -> list[Edit]:
             number = before.id
         after: Resource[Any] = Resource(draft.ref, number, draft.spec, dict(draft.labels), run.revision)
         edits.append(Edit(draft.ref, before, after))
+    if impossible := _impossible_ids(run, [e.after for e in edits if e.after and not e.before], ids):
+        raise Refused([*run.found, *impossible])
     for ref in deleted:
         before = run.view.get(ref)
         if ref in BUILT_IN:
@@ -124,6 +131,20 @@ def _edits(run: Run, request: Request, drafts: list[Draft]) -> list[Edit]:
             edits.append(Edit(ref, before, None))
     run.last_id = next_id
     return edits
+
+
+def _impossible_ids(run: Run, created: list[Resource[Any]], ids: Mapping[Ref, int]) -> list[Diagnostic]:
+    """What is wrong with ids that an import brings along. Rows are by id: a change with such ones is examined no
+    further."""
+    brought = [r for r in created if r.ref in ids]
+    holders = {row.id: row.ref for row in rows.by_id(run.c, [r.id for r in brought])} if brought else {}
+    found = []
+    for resource in brought:
+        if resource.id not in ID_RANGE:
+            found.append(_impossible_id(resource, f"ids are from {ID_RANGE[0]} to {ID_RANGE[-1]}"))
+        elif (holder := holders.setdefault(resource.id, resource.ref)) != resource.ref:
+            found.append(_impossible_id(resource, f"{holder} has it"))
+    return found
 
 
 def _write(run: Run, request: Request, edits: list[Edit]) -> None:
@@ -222,16 +243,18 @@ def _still_referred(run: Run, target: Ref, referrers: list[Ref]) -> Diagnostic:
     )
 
 
-def _given(run: Run, request: Request) -> list[Resource[Any]]:
-    """The resources for which an import brings numbers along; notes these."""
-    found = []
-    for document in request.put:
-        if not document.allocated or document.ref in run.unread:
-            continue
-        resource = run.view.get(document.ref)
-        if resource is not None:
-            found.append(resource)
-            run.given |= {(resource.id, slot): value for slot, value in document.allocated.items()}
+def _given(run: Run, request: Request, edits: list[Edit]) -> list[Resource[Any]]:
+    """The resources for which an import brings numbers along that they do not have; notes these numbers."""
+    wanted = {d.ref: d.allocated for d in request.put if d.allocated and d.ref not in run.unread}
+    if not wanted:
+        return []
+    run.view.load(wanted)
+    edited = {e.ref: e.after for e in edits}
+    found = [r for ref in wanted if (r := edited.get(ref) or run.view.get(ref)) is not None]
+    held = numbers.allocated(run.c, [r.id for r in found])
+    # An import that is run again finds what it has written: that costs a look, and no compile.
+    found = [r for r in found if not wanted[r.ref].items() <= held.get(r.id, {}).items()]
+    run.given |= {(r.id, slot): value for r in found for slot, value in wanted[r.ref].items()}
     return found
 
 
@@ -299,6 +322,17 @@ def finish(run: Run, request: Request) -> None:
     ledger.set_counters(run.c, Counters(run.revision, run.last_id))
     if replaced := [old for old, _ in run.fragments.values() if old is not None]:
         fragments.collect(run.c, replaced)
+
+
+def _impossible_id(resource: Resource[Any], why: str) -> Diagnostic:
+    return finding_at(
+        resource.ref,
+        "/id",
+        "id-not-possible",
+        "A resource cannot have the id that it brings along",
+        f"{resource.ref} is to have the id {resource.id}, but {why}.",
+        "Leave ids and numbers out (underlace import --new-numbers), or import into an empty store.",
+    )
 
 
 def _unknown_kind(run: Run, ref: Ref) -> Diagnostic:

@@ -16,6 +16,7 @@ from underlace.model.tree import (
     Fault,
     Source,
     Value,
+    json_value,
     json_values,
     lines_of,
     too_large,
@@ -33,7 +34,7 @@ NOT_INTENT = frozenset({"lab.yaml"})
 """Files of an intent directory that hold something else."""
 
 FIELDS = ("kind", "tenant", "name", "labels", "spec")
-READ_ONLY = ("id", "revision", "status")
+READ_ONLY = ("id", "allocated", "revision", "status")
 """What a controller adds when it shows a resource; read back without effect."""
 
 
@@ -184,6 +185,48 @@ def _placed(fault: Fault, file: str) -> Diagnostic:
 
 def _only(diagnostic: Diagnostic) -> Reading:
     return Reading([], [diagnostic])
+
+
+class Line(NamedTuple):
+    """A line of an export: a document, and the id and numbers that it brings along."""
+
+    document: Document
+    id: int | None
+    allocated: Mapping[str, int]
+
+
+def read_line(raw: bytes, file: str, line: int) -> tuple[Line | None, list[Diagnostic]]:
+    """One line of JSONL, or everything that is wrong with it."""
+    try:
+        value = json_value(raw.decode("utf-8-sig" if line == 1 else "utf-8"))
+    except UnicodeDecodeError:
+        value = Fault(1, "not-utf-8", "A file is not text", "The line is no UTF-8 text.", "Save it as UTF-8.")
+    except Fault as fault:
+        value = fault
+    if isinstance(value, Fault):
+        return None, [msgspec.structs.replace(_placed(value, file), where=Where(file=file, line=line))]
+    reading = Reading([], [])
+    _add(reading, Value(value, line, None), file)
+    if not reading.documents:
+        return None, reading.diagnostics
+    document, i, allocated = reading.documents[0], value.get("id"), value.get("allocated") or {}
+    fits = isinstance(allocated, dict) and all(type(n) is int for n in allocated.values())
+    for pointer, fit, form in (
+        ("/id", i is None or type(i) is int, "a number"),
+        ("/allocated", fits, "{slot: number}"),
+    ):
+        if not fit:
+            detail = f"{pointer[1:]} is not {form}."
+            reading.diagnostics.append(
+                Diagnostic(
+                    document.where(pointer),
+                    "bad-value",
+                    "A value is not possible",
+                    detail,
+                    f"Write {form}, or nothing.",
+                )
+            )
+    return (None if reading.diagnostics else Line(document, i, allocated)), reading.diagnostics
 
 
 def _add(reading: Reading, item: Value, file: str) -> None:

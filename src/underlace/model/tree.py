@@ -56,7 +56,7 @@ class Source(NamedTuple):
 class Value(NamedTuple):
     value: Any
     line: int
-    source: Source
+    source: Source | None
 
 
 class Fault(Exception):
@@ -267,18 +267,9 @@ def json_values(text: str) -> Iterator[Value | Fault]:
         yield too_large(1, "document-too-large", "A document is too large", len(text), MAX_DOCUMENT)
         return
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        yield Fault(
-            error.lineno,
-            "syntax",
-            "The text is not JSON",
-            f"{error.msg} in column {error.colno}.",
-            "Correct the line; check quotes, brackets and commas before it.",
-        )
-    except (ValueError, RecursionError) as error:
-        what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        yield Fault(1, "syntax", "The text is not JSON", f"The text is {shortened(what)}.", "Correct it.")
+        value = _loaded(text)
+    except Fault as fault:
+        yield fault
     else:
         # A tab is white space in JSON, and cannot stand inside a string; YAML does not indent by tabs.
         # Halves of a character beyond 16 bits are no YAML. Only lines are read from this text.
@@ -286,10 +277,40 @@ def json_values(text: str) -> Iterator[Value | Fault]:
         for i, item in enumerate(value if isinstance(value, list) else [value]):
             root = f"/0/{i}" if isinstance(value, list) else "/0"
             if _depth(item) > MAX_DEPTH:
-                yield Fault(1, "nesting-too-deep", "A document is nested too deeply", "", "No kind needs that.")
+                yield _too_deep()
                 continue
             place = Source(source, 1, root)
             yield Value(item, lines_of(source, 1).get(root, 1), place)
+
+
+def json_value(text: str) -> Any:
+    """The value of a JSON text that is one document. Raises Fault, with a line of this text."""
+    if len(text) > MAX_DOCUMENT:
+        raise too_large(1, "document-too-large", "A document is too large", len(text), MAX_DOCUMENT)
+    value = _loaded(text)
+    if _depth(value) > MAX_DEPTH:
+        raise _too_deep()
+    return value
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise Fault(
+            error.lineno,
+            "syntax",
+            "The text is not JSON",
+            f"{error.msg} in column {error.colno}.",
+            "Correct the line; check quotes, brackets and commas before it.",
+        ) from None
+    except (ValueError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise Fault(1, "syntax", "The text is not JSON", f"The text is {shortened(what)}.", "Correct it.") from None
+
+
+def _too_deep() -> Fault:
+    return Fault(1, "nesting-too-deep", "A document is nested too deeply", "", "No kind needs that.")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

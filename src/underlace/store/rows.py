@@ -269,9 +269,5 @@ _EVERY = select(*COLUMNS).order_by(_resource.id)
 
 
 def every(c: Connection) -> Iterable[Stored]:
-    """All resources, as a stream. For a check of the whole store, and for export."""
+    """All resources, as a stream. For a check of the whole store."""
     return (stored(r) for r in c.execute(_EVERY))
-
-
-def every_id(c: Connection) -> list[int]:
-    return [r[0] for r in c.execute(select(_resource.id).order_by(_resource.id))]
