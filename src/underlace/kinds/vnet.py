@@ -19,7 +19,7 @@ from underlace.model.diagnostic import Diagnostic
 from underlace.model.fact import Fact
 from underlace.model.ids import Ref, fabric, within
 from underlace.model.net import (
-    VNI_AUTO_RANGE,
+    VNI_AUTO_RANGES,
     VNI_RANGE,
     VXLAN_OVERHEAD,
     Interface,
@@ -122,7 +122,7 @@ class Vnet(Kind[VnetSpec]):
             yield Watch(gateway_space(vpc, str(interface(gateway).network)))
 
     def needs(self, r: Resource[VnetSpec], view: View, devices: Devices = None) -> Iterable[Need]:
-        yield Need(r.ref, "vni", "vni", (VNI_AUTO_RANGE,), r.spec.vni, (VNI_RANGE,), "/spec/vni")
+        yield Need(r.ref, "vni", "vni", VNI_AUTO_RANGES, r.spec.vni, (VNI_RANGE,), "/spec/vni")
         vpc, routed = vpc_of(r), bool(r.spec.gateways)
         for device in by_device(r.spec):
             if wanted(device, devices):

@@ -10,7 +10,7 @@ from pydantic import Field
 from underlace.kinds.base import Devices, Kind, Spec, tenant_of
 from underlace.kinds.fields import Description, Vni
 from underlace.model.fact import vrf_scope
-from underlace.model.net import VNI_AUTO_RANGE, VNI_RANGE
+from underlace.model.net import VNI_AUTO_RANGES, VNI_RANGE
 from underlace.model.resource import Need, Reference, Resource, View
 
 
@@ -49,7 +49,7 @@ class Vpc(Kind[VpcSpec]):
         yield tenant_of(r)
 
     def needs(self, r: Resource[VpcSpec], view: View, devices: Devices = None) -> Iterable[Need]:
-        yield Need(r.ref, "vni", "vni", (VNI_AUTO_RANGE,), r.spec.vni, (VNI_RANGE,), "/spec/vni")
+        yield Need(r.ref, "vni", "vni", VNI_AUTO_RANGES, r.spec.vni, (VNI_RANGE,), "/spec/vni")
 
     def scopes(self, r: Resource[VpcSpec]) -> Iterable[str]:
         yield scope_of(r)

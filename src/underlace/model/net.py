@@ -11,8 +11,9 @@ Interface = IPv4Interface | IPv6Interface
 VNI_RANGE = (1, 16_777_215)
 """RFC 7348: 24 bits. 0 is reserved."""
 
-VNI_AUTO_RANGE = (10_000, 999_999)
-"""Where Underlace picks VNIs by itself; clouds that bring their own start at 1,000,000."""
+VNI_AUTO_RANGES = ((10_000, 999_999), (8_388_608, 16_777_215))
+"""Where Underlace picks VNIs by itself, from the second when the first is full; clouds that bring their own start at
+1,000,000."""
 
 ASN_AUTO_RANGE = (4_200_000_000, 4_209_999_999)
 """Private 4-byte AS numbers (RFC 6996), one per device."""
