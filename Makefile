@@ -7,7 +7,7 @@ PYTEST := $(BIN)/pytest
 ARGS ?=
 
 .DEFAULT_GOAL := check
-.PHONY: check setup system system-tests demo test test-unit test-lab test-long bench golden gen fix lock wheel clean
+.PHONY: check setup system system-tests demo test test-unit test-lab test-long bench bench-scale golden gen fix lock wheel clean
 # Recipes share ports, namespaces and the environment: one at a time.
 .NOTPARALLEL:
 
@@ -84,6 +84,10 @@ lock:
 
 bench: setup .venv-bench/.ready
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# Very many VPCs, on SQLite and on PostgreSQL; ARGS="--vpcs 1000000" is the full size, and takes hours.
+bench-scale: setup system-tests
+	$(BIN)/python -m benchmarks.scale $(ARGS)
 
 .venv-bench/.ready: requirements/bench.txt
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench

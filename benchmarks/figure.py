@@ -21,6 +21,8 @@ class Figure(NamedTuple):
     bar: float | None = None
     anchor: float | None = None
     note: str = ""
+    more_is_better: bool = False
+    """Whether the bar is what is to be reached, and not a limit."""
 
     @property
     def ratio(self) -> float | None:
@@ -76,7 +78,7 @@ def row(figure: Figure, load: float) -> str:
 
     ratio = "" if figure.ratio is None else f"{significant(figure.ratio):g}"
     day = datetime.now(UTC).strftime("%Y-%m-%d")
-    bar = "" if figure.bar is None else f"≤ {number(figure.bar)}"
+    bar = "" if figure.bar is None else f"{'≥' if figure.more_is_better else '≤'} {number(figure.bar)}"
     return (
         f"| `{figure.name}` | {number(figure.value)} | {bar} | {number(figure.anchor)} | {ratio} | {day} "
         f"| {load:.1f} on {os.cpu_count()} cores |"

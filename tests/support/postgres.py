@@ -32,13 +32,15 @@ class PostgresServer:
     def __init__(self, bin_: Path, directory: Path) -> None:
         self._bin, self._directory = bin_, directory
         self._process: subprocess.Popen[bytes] | None = None
+        self._durable = False
 
     @classmethod
-    def start(cls) -> PostgresServer:
+    def start(cls, *, durable: bool = False) -> PostgresServer:
         bin_ = programs()
         assert bin_ is not None, "no PostgreSQL: apt-get install postgresql"
         # Not pytest's directory: that is for its own user only, and a path of a socket has at most 107 characters.
         server = cls(bin_, Path(tempfile.mkdtemp(prefix="underlace-pg-")))
+        server._durable = durable
         if os.geteuid() == 0:
             shutil.chown(server._directory, USER)
         options = ("--auth=trust", f"--username={USER}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
@@ -51,8 +53,9 @@ class PostgresServer:
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self._directory),
-            # A machine that loses its power is not part of any test here; a server that is killed is.
-            "fsync": "off",
+            # A machine that loses its power is not part of any test here; a server that is killed is. What a commit
+            # costs is part of a benchmark.
+            "fsync": "on" if self._durable else "off",
         }
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         log = (self._directory / "log").open("ab")

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.compile import IndexedView
 from benchmarks.fabric import documents
 from benchmarks.figure import Figure, write_page
+from benchmarks.many_vpcs import ManyVpcs
 from benchmarks.topology import Topology
 from underlace.kinds.builtin import BUILTIN
 from underlace.kinds.parse import parse_all
@@ -69,3 +70,23 @@ def test_claims_are_compared_by_index_as_a_store_does(monkeypatch: pytest.Monkey
     view = IndexedView(parse_all([*BUILTIN, *documents(Topology.scaled(2))])[0])
     assert view.check() == []
     assert len(asked) > 100
+
+
+def test_a_bar_is_a_limit_or_something_to_reach(tmp_path: Path) -> None:
+    page = tmp_path / "benchmarks.md"
+    write_page(page, [Figure("fast", 2.0, "/s", 1.0, more_is_better=True), Figure("small", 2.0, "s", 3.0)], 0.5)
+    assert "| `fast` | 2 /s | ≥ 1 /s |" in page.read_text()
+    assert "| `small` | 2 s | ≤ 3 s |" in page.read_text()
+
+
+@pytest.mark.parametrize(("vpcs", "leaves"), [(1, 2), (40, 7), (1_200, 12)])
+def test_vpcs_are_spread_evenly_and_no_member_has_the_place_of_another(vpcs: int, leaves: int) -> None:
+    shape = ManyVpcs(vpcs, leaves)
+    drafts, faults = parse_all([*shape.fabric(), *shape.tenants_intent(), *shape.another_vnet(vpcs // 2)])
+    assert faults == []
+    assert sum(draft.ref.kind in ("vpc", "vnet") for draft in drafts) == shape.resources + 1
+    members = [member for vpc in range(vpcs) for member in shape.members(vpc)]
+    assert len(set(members)) == 2 * vpcs
+    assert all(a.leaf != b.leaf for a, b in map(shape.members, range(vpcs)))
+    spread = Counter(member.leaf for member in members)
+    assert max(spread.values()) <= -(-2 * vpcs // leaves) + 2

@@ -3,7 +3,7 @@
 from underlace.compiler.capability import check_budget, check_capabilities
 from underlace.compiler.device import check_device
 from underlace.compiler.explain import Reason, Why, explain
-from underlace.compiler.fragment import Compiled, Fragment, Merge, compile_facts, compile_fragments
+from underlace.compiler.fragment import Compiled, Fragment, Merge, compile_facts, compile_fragments, merged
 from underlace.compiler.resolve import dangling, still_referred, taken
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "compile_fragments",
     "dangling",
     "explain",
+    "merged",
     "still_referred",
     "taken",
 ]

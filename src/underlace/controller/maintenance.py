@@ -9,12 +9,12 @@ import msgspec
 from sqlalchemy import Connection
 
 from underlace.access import Actor, Use
-from underlace.compiler import compile_fragments
 from underlace.controller.devices import require
 from underlace.controller.document import Document
 from underlace.controller.run import Engine
+from underlace.controller.whole import PARTS, Pieces, compile_all
 from underlace.model.fact import FragmentKey
-from underlace.store import backup, fragments, numbers, rows
+from underlace.store import backup, devices, fragments, numbers, rows
 from underlace.store.rows import Stored
 
 BATCH = 1_000
@@ -73,14 +73,18 @@ def differences(engine: Engine, actor: Actor) -> list[Difference]:
     """Compile everything from nothing and compare with what is stored (law 7). Empty unless there is a bug, or this
     release compiles otherwise than the one that wrote the store."""
     require(actor, Use.READ_FABRIC, "check the fabric")
-    with engine.store.read() as c:
-        stored = fragments.every_key(c)
-        compiled = _compile_all(engine, c)
-    keys = sorted(key for key in stored.keys() | compiled.keys() if stored.get(key) != compiled.get(key))
-    return [Difference(*key, stored.get(key), compiled.get(key)) for key in keys]
+    found: list[Difference] = []
+    with engine.store.read() as c, Pieces.on_disk() as pieces:
+        compile_all(engine, c, pieces)
+        by_part: dict[int, list[str]] = {}
+        for name in devices.names(c):
+            by_part.setdefault(Pieces.part_of(name), []).append(name)
+        for part in range(PARTS):
+            found += _compared(fragments.every_key(c, by_part.get(part, ())), pieces.hashes(part))
+    return sorted(found, key=lambda d: (d.device, d.scope))
 
 
-def _compile_all(engine: Engine, c: Connection) -> dict[FragmentKey, str]:
-    view = engine.view(c)
-    resources = (view.parse(row) for row in rows.every(c))
-    return {key: fragment.hash for key, fragment in compile_fragments(resources, view).fragments.items()}
+def _compared(stored: dict[FragmentKey, str], compiled: dict[FragmentKey, str]) -> Iterator[Difference]:
+    for key in stored.keys() | compiled.keys():
+        if stored.get(key) != compiled.get(key):
+            yield Difference(*key, stored.get(key), compiled.get(key))

@@ -63,6 +63,11 @@ def every(c: Connection) -> list[DeviceRow]:
     return [_row(r) for r in c.execute(_ALL)]
 
 
+def names(c: Connection) -> list[str]:
+    """All devices that are known, which are all that should hold anything."""
+    return [r[0] for r in c.execute(select(_d.name))]
+
+
 def some(c: Connection, names: Iterable[str]) -> dict[str, DeviceRow]:
     return {r[0]: _row(r) for r in c.execute(_SOME, {"names": packed(names)})}
 

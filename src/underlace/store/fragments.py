@@ -155,9 +155,14 @@ def on_device(c: Connection, device: str) -> list[int]:
     return [r[0] for r in c.execute(_ON_DEVICE, {"of": device})]
 
 
-def every_key(c: Connection) -> dict[FragmentKey, str]:
-    """All desired fragments and their hashes. For a check of the whole store."""
-    return {FragmentKey(r[0], r[1]): r[2] for r in c.execute(select(_f.device, _f.scope, _f.hash))}
+_EVERY_KEY = select(_f.device, _f.scope, _f.hash)
+_KEYS_OF = _EVERY_KEY.where(_f.device.in_(listed("devices")))
+
+
+def every_key(c: Connection, devices: Iterable[str] | None = None) -> dict[FragmentKey, str]:
+    """All desired fragments, or those of some devices, and their hashes. For a check of the whole store."""
+    found = c.execute(_EVERY_KEY) if devices is None else c.execute(_KEYS_OF, {"devices": packed(devices)})
+    return {FragmentKey(r[0], r[1]): r[2] for r in found}
 
 
 def every_touch(c: Connection) -> set[Touch]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -271,3 +271,14 @@ _EVERY = select(*COLUMNS).order_by(_resource.id)
 def every(c: Connection) -> Iterable[Stored]:
     """All resources, as a stream. For a check of the whole store."""
     return (stored(r) for r in c.execute(_EVERY))
+
+
+_BATCH = select(*COLUMNS).where(_resource.id > bindparam("after")).order_by(_resource.id).limit(bindparam("size"))
+
+
+def in_batches(c: Connection, size: int) -> Iterator[list[Stored]]:
+    """All resources, some in memory at a time whatever the database's driver keeps of an answer."""
+    after = 0
+    while batch := [stored(r) for r in c.execute(_BATCH, {"after": after, "size": size})]:
+        yield batch
+        after = batch[-1].id
