@@ -103,7 +103,7 @@ def test_the_devices_of_a_fabric(shell: Shell) -> None:
 
 def test_the_explanations_of_the_tutorial_are_true(shell: Shell) -> None:
     page = (ROOT / "docs" / "tutorial" / "quickstart.md").read_text()
-    shown = re.findall(r"^# underlace (explain .+)\n((?:[^#`].*\n)*)", page, re.MULTILINE)
+    shown = re.findall(r"^[#$] underlace (explain .+)\n((?:[^#$`].*\n)*)", page, re.MULTILINE)
     assert len(shown) == 3
     for command, lines in shown:
         told = shell(*shlex.split(command))

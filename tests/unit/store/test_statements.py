@@ -18,6 +18,7 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 MODULES = (devices, fragments, ledger, numbers, rows, view)
 WHOLE = {
     "rows._EVERY",
+    "fragments._EVERY_KEY",
     "ledger._META",
     "ledger._REVISIONS",
     "devices._ALL",
