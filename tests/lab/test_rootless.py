@@ -87,6 +87,8 @@ def user() -> Iterator[User]:
     for path in (ordinary.home, ordinary.home / "tmp"):
         os.chown(path, ordinary.id, -1)
     try:
+        able = ordinary.run(sys.executable, "-c", "import underlace.lab.userns")
+        assert able.returncode == 0, able.stderr
         if ordinary.run(sys.executable, "-m", "underlace.lab.userns").returncode != 0:
             pytest.skip(FORBIDDEN)
         yield ordinary
