@@ -25,6 +25,7 @@ from support.fabric import (
     poll,
     settled,
 )
+from underlace.drivers.linux.rules import listings
 from underlace.lab import agents, control, flows, frr
 from underlace.lab.expect import matrix
 from underlace.lab.fabric import Fabric
@@ -61,12 +62,21 @@ def configurations(fabric: Fabric) -> dict[str, str]:
         node = fabric.node(device)
         found[f"{device} frr"] = frr.vtysh(node, "show running-config")
         for place in places(fabric, device):
-            found[f"{device}/{place} nft"] = node.run(["nft", "--stateless", "list", "ruleset"], place)
+            found[f"{device}/{place} nft"] = firewall(node.run(["nft", "--stateless", "list", "ruleset"], place))
             listed = node.run(["ip", "neigh", "show", "nud", "all"], place) + node.run(
                 ["bridge", "fdb", "show"], place
             )
             found[f"{device}/{place} neighbours"] = "\n".join(sorted(filter(lasts, listed.splitlines())))
     return found
+
+
+def firewall(listing: str) -> str:
+    """Tables as they were loaded. What packets have put into sets comes and goes with the packets."""
+    found = listings(listing)
+    tables = (
+        (t.family, t.name, t.lines, sorted((n, sorted(e)) for n, e in t.sets.items())) for t in listings(listing)
+    )
+    return "\n".join(map(str, sorted(tables)))
 
 
 def last_report(fabric: Fabric) -> dict[str, str]:
