@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -82,12 +82,15 @@ def vpc(number: int) -> list[DeviceObject]:
     ]
 
 
-def new_leaf() -> DeviceNamespace:
+def new_leaf(boot: Mapping[str, str] | None = None) -> DeviceNamespace:
+    """boot: contents of FRR's boot files, which lie on a disk."""
     made = DeviceNamespace("leaf1")
     made.__enter__()
     for port in ("swp1", "swp2", "swp3"):
         made.add_port(port)
-    made.start_frr()
+    for name, body in (boot or {}).items():
+        made.path(f"/etc/frr/{name}").write_text(body)
+    made.start_frr(keep=boot is not None)
     return made
 
 
@@ -135,6 +138,26 @@ class Bench:
         agent._parts.restart = restart_frr
         self.device.call(agent.start)
         return agent
+
+    @contextmanager
+    def process(self) -> Iterator[None]:
+        """An agent in a process of its own on the device, killed at the end."""
+        path = self.directory / "agent.json"
+        path.write_bytes(msgspec.json.encode(self.config))
+        spaces = [f"--{kind}=/proc/{self.device.pid}/ns/{file}" for kind, file in (("net", "net"), ("mount", "mnt"))]
+        command = ["nsenter", *spaces, "--wd=/", sys.executable, "-m", "underlace.agent", str(path)]
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+    def power_cycle(self, boot: dict[str, str]) -> None:
+        """All that was in memory is gone; FRR starts from these boot files."""
+        self.device.__exit__(None, None, None)
+        self.device = new_leaf(boot)
 
     def held(self, agent: Agent) -> Report:
         """Let the agent work until the device holds what is wanted."""
@@ -233,21 +256,12 @@ def test_drift_in_kernel_routing_and_filter_is_mended(bench: Bench) -> None:
 def test_killed_during_an_apply_it_converges(bench: Bench) -> None:
     bench.want(leaf())
     bench.held(bench.start())
-    path = bench.directory / "agent.json"
-    path.write_bytes(msgspec.json.encode(bench.config))
-    spaces = [f"--{kind}=/proc/{bench.device.pid}/ns/{file}" for kind, file in (("net", "net"), ("mount", "mnt"))]
-    command = ["nsenter", *spaces, "--wd=/", sys.executable, "-m", "underlace.agent", str(path)]
     candidate = bench.directory / "state" / "candidate.json"
     for pause in (0.0, 0.1, 0.4):
         bench.want(leaf(1, 2) if bench.revision % 2 else leaf(1))
-        with bench.log.open("ab") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
+        with bench.process():
             until("an apply to begin", candidate.exists)
             time.sleep(pause)
-        finally:
-            process.kill()
-            process.wait()
         bench.held(bench.start())
     assert not candidate.exists()
 
@@ -289,3 +303,61 @@ def test_wedged_routing_daemon_during_a_revert_is_restarted(bench: Bench, monkey
     assert not Path(f"/proc/{bgpd}").exists()
     assert "vpc-2" not in bench.running()
     assert "vpc-1" in bench.running()
+
+
+def test_a_power_cut_before_the_confirmation_boots_the_last_confirmed_state(bench: Bench) -> None:
+    """Law 5 and hazards 19: the device applied a change, nobody had confirmed it, and the controller stays away."""
+    bench.want(leaf(1))
+    bench.held(bench.start())
+    before = bench.running()
+    bench.server.confirms = False
+    bench.want(leaf(1, 2))
+    with bench.process():
+        until("the change to be applied", lambda: bench.server.reports[-1].outcome == "applied")
+        assert "vpc-2" in bench.running()
+        boot = {file.name: file.read_text() for file in bench.device.path("/etc/frr").glob("*.conf")}
+    assert (bench.directory / "state" / "candidate.json").exists()
+    bench.server.close()
+    bench.power_cycle(boot)
+    booted = bench.device.run("vtysh", "-c", "show running-config")
+    assert "vpc-1" in booted, "FRR starts from boot files"
+    assert "vpc-2" not in booted, "which hold confirmed state only"
+    agent = bench.start()
+    assert agent.holding.sound, bench.log.read_text()[-4000:]
+    assert _words(bench.running()) == _words(before)
+
+
+@pytest.mark.parametrize("daemon", ["zebra", "bgpd"])
+def test_a_daemon_that_hangs_for_good_is_an_outcome_and_no_state_of_its_own(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, daemon: str
+) -> None:
+    """Nothing restarts it: the device is `failed`, says why, and is put right as soon as the daemon answers."""
+    bench.want(leaf(1))
+    agent = bench.start()
+    bench.held(agent)
+    agent._parts.restart = None
+    before = bench.running()
+    pid = int(bench.device.path(f"/run/frr/{daemon}.pid").read_text())
+    report = bench.server.answers["report"]
+    monkeypatch.setattr(programs, "LIMIT", 3.0)
+
+    def wedge(body: bytes, name: str) -> object:
+        if b'"applied"' in body:
+            os.kill(pid, signal.SIGSTOP)
+        return report(body, name)
+
+    bench.server.answers["report"] = wedge
+    bench.server.confirms = False
+    bench.want(leaf(1, 2), confirm_within=0.5)
+    try:
+        bench.device.call(agent.turn)
+        last = bench.server.reports[-1]
+        assert last.outcome == "failed", bench.log.read_text()[-4000:]
+        assert "device-silent" in {d.code for r in bench.server.reports for d in r.diagnostics}
+        assert all(d.remedy for d in last.diagnostics)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    agent.holding.read_due = 0.0
+    bench.device.call(agent.holding.inspect)
+    assert agent.holding.sound, bench.log.read_text()[-4000:]
+    assert _words(bench.running()) == _words(before)
