@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,17 +11,37 @@ from typing import Any
 
 import pytest
 
+from support.agent_rig import Rig as AgentRig
 from support.controlled import ADMIN, Rig, doc, quickstart, rig
+from support.fake_linux import FakeLinuxDoor
 from underlace.access import Actor, Role, device_actor
+from underlace.agent.cache import Cache
+from underlace.agent.desired import load
+from underlace.controller.controller import Controller
 from underlace.controller.document import Request
+from underlace.diff.order import ordered
+from underlace.drivers.linux import LinuxDriver
 from underlace.kinds.switch import Switch
 from underlace.model.device import Protection, decode_fragment
 from underlace.model.diagnostic import Refused
 from underlace.model.fact import Fact
+from underlace.model.wire import (
+    Credentials,
+    DesiredRequest,
+    EnrolRequest,
+    FragmentRequest,
+    Fragments,
+    Manifest,
+    Receipt,
+    RenewRequest,
+    Report,
+)
 from underlace.store import migrate
 from underlace.store.store import Store
 
-STORES = Path(__file__).parents[1] / "captures" / "stores"
+CAPTURES = Path(__file__).parents[1] / "captures"
+STORES = CAPTURES / "stores"
+RELEASES = sorted(STORES.glob("*.sql"))
 
 
 @pytest.fixture
@@ -32,9 +53,7 @@ def fabric(tmp_path: Path) -> Iterator[Rig]:
     opened.close()
 
 
-@pytest.fixture
-def upgraded(fabric: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    """A release whose switches say something else about their protection."""
+def newer_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     old = Switch.compile
 
     def compile_(self: Switch, *args: Any) -> Iterator[Fact]:
@@ -45,6 +64,12 @@ def upgraded(fabric: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
             yield fact
 
     monkeypatch.setattr(Switch, "compile", compile_)
+
+
+@pytest.fixture
+def upgraded(fabric: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """A release whose switches say something else about their protection."""
+    newer_compiler(monkeypatch)
     fabric.controller.close()
     again = rig(fabric.path)
     fabric.controller, fabric.store = again.controller, again.store
@@ -95,11 +120,10 @@ def test_a_tenant_does_not_roll_out_an_upgrade(upgraded: Rig) -> None:
     assert [d.code for d in refused.value.diagnostics] == ["forbidden"]
 
 
-@pytest.mark.parametrize("dump", sorted(STORES.glob("*.sql")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("dump", RELEASES, ids=lambda p: p.stem)
 def test_a_store_of_every_release_opens_and_changes_nothing(dump: Path, tmp_path: Path) -> None:
     """A dump of a store that holds the quickstart, with all devices in step."""
-    with closing(sqlite3.connect(tmp_path / "store.sqlite")) as c:
-        c.executescript(dump.read_text())
+    load_dump(dump, tmp_path)
     opened = Store.open(tmp_path / "store.sqlite")
     with opened.read() as c2:
         assert migrate.schema_revision(c2) == migrate.revisions()[-1]
@@ -110,6 +134,82 @@ def test_a_store_of_every_release_opens_and_changes_nothing(dump: Path, tmp_path
     fabric.close()
 
 
+def load_dump(dump: Path, directory: Path) -> None:
+    with closing(sqlite3.connect(directory / "store.sqlite")) as c:
+        c.executescript(dump.read_text())
+
+
+class InProcess:
+    """A controller as its agent on leaf1 sees it, without the wire between them."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller, self._actor = controller, device_actor("leaf1")
+
+    def desired(self, request: DesiredRequest, limit: float | None = None) -> Manifest | None:
+        return self._controller.desired(self._actor, request.have)
+
+    def fragments(self, request: FragmentRequest) -> Fragments:
+        return self._controller.fragments(self._actor, request.hashes)
+
+    def report(self, report: Report, limit: float | None = None) -> Receipt:
+        return self._controller.report(self._actor, report)
+
+    def enrol(self, request: EnrolRequest) -> Credentials:
+        raise AssertionError("not in these tests")
+
+    def renew(self, request: RenewRequest) -> Credentials:
+        raise AssertionError("not in these tests")
+
+    def forget(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("dump", RELEASES, ids=lambda p: p.stem)
+def test_a_store_and_an_agent_of_every_release_wait_for_the_plan(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store as that release wrote it, leaf1 with the cache of that release's agent, and a compiler that renders
+    otherwise: the device is touched when the plan is applied, and not before."""
+    load_dump(dump, tmp_path)
+    shutil.copytree(CAPTURES / "agents" / dump.stem / "leaf1", tmp_path / "leaf1")
+    kept = Cache(tmp_path / "leaf1", "leaf1").good()
+    assert kept is not None
+    door, driver = FakeLinuxDoor([f"swp{n}" for n in range(1, 17)]), LinuxDriver()
+    held = load(kept.manifest, kept.bodies, driver).items
+    assert door.run(ordered(door.read(), held)) == []
+    done = door.operations
+
+    newer_compiler(monkeypatch)
+    with closing(rig(tmp_path)) as fabric:
+        agent = AgentRig(tmp_path / "leaf1", linux=door)
+        agent.controller = InProcess(fabric.controller)  # type: ignore[assignment]
+        agent.start().turns(3)
+        elsewhere = doc("vnet", "later", "acme", vpc="red", ports=[{"port": "swp12@leaf3"}])
+        fabric.put(elsewhere)
+        plan = fabric.controller.plan(ADMIN, Request(recompile=True))
+        agent.turns(3)
+        assert door.operations == done
+        assert fabric.controller.device(ADMIN, "leaf1").outcome == "held"
+        assert ("update", ("protection",)) in {(c.verb, c.key) for d in plan.devices for c in d.changes}
+        fabric.put(doc("vnet", "here", "acme", vpc="red", ports=[{"port": "swp12@leaf1"}]))
+        agent.turns(2)
+        assert door.operations > done, "an edit reaches the device"
+        assert icmp_rates(door) == {100}, "and brings nothing else along"
+
+        plan = fabric.controller.plan(ADMIN, Request(recompile=True))
+        fabric.controller.apply(ADMIN, Request(recompile=True, expect=plan.digest))
+        agent.turns(2)
+        assert icmp_rates(door) == {7}
+        assert fabric.controller.device(ADMIN, "leaf1").outcome == "held"
+        assert fabric.controller.differences(ADMIN) == []
+
+
+def icmp_rates(door: FakeLinuxDoor) -> set[int | None]:
+    """What the device's filters say of it."""
+    found = LinuxDriver().model(door.read()).values()
+    return {one.icmp_rate for one in found if isinstance(one, Protection)}
+
+
 def test_there_is_a_store_of_this_schema() -> None:
     """Whoever adds a migration adds a dump of the store that releases before it wrote."""
-    assert list(STORES.glob("*.sql"))
+    assert RELEASES
