@@ -209,6 +209,35 @@ def test_an_agent_killed_during_an_apply_converges(fabric: Fabric) -> None:
     assert not [p for p in places(fabric, "leaf1") if p not in places(fabric, "leaf2")], "a VRF was left behind"
 
 
+def test_a_vpc_that_goes_and_comes_twenty_times_beside_an_agent_that_is_off(fabric: Fabric) -> None:
+    """Nobody waits for the devices in between, and leaf3 hears of nothing. In the end all is as it should be, and no
+    number was given out that leaf3 still held."""
+    documents = change(9)
+    vnet = next(d for d in documents if d["kind"] == "vnet")
+    removal = [{k: d[k] for k in ("kind", "tenant", "name")} for d in reversed(documents)]
+
+    def numbers() -> set[int]:
+        found = fabric.api.resources("vpc") + fabric.api.resources("vnet")
+        return {i["status"]["allocated"]["vni"] for i in found if i["name"] == vnet["name"]}
+
+    try:
+        apply(fabric, *documents)
+        held = numbers()
+        assert len(held) == 2
+        fabric.stop_agents(["leaf3"], signal.SIGKILL)
+        for _ in range(20):
+            fabric.api.apply([], removal)
+            fabric.api.apply(documents, [])
+            assert not numbers() & held
+    finally:
+        supervised(fabric, "leaf3")
+    settled(fabric, 120)
+    converged(fabric)
+    assert judged(fabric).good
+    apply(fabric, delete=tuple(removal))
+    assert not [p for p in places(fabric, "leaf1") if p not in places(fabric, "leaf2")], "a VRF was left behind"
+
+
 def test_a_killed_daemon_is_not_the_end(fabric: Fabric) -> None:
     """bgpd dies: whoever minds the device restarts FRR, the agent puts back what it should hold."""
     node = fabric.node("leaf2")
