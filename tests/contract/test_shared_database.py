@@ -176,6 +176,19 @@ def test_a_server_that_is_away_is_an_answer(postgres: PostgresServer, url: str) 
     one.close()
 
 
+def test_a_server_that_takes_no_writes_is_an_answer(postgres: PostgresServer, url: str) -> None:
+    """A standby, or one whose disk is full and that its administrator has made read-only. Reading goes on."""
+    controller(url).close()
+    postgres.set(url, "default_transaction_read_only", "on")
+    one = controller(url)
+    with pytest.raises(Refused) as refused:
+        one.put(doc("tenant", "x"))
+    assert [d.code for d in refused.value.diagnostics] == ["store-unavailable"]
+    assert "read-only" in refused.value.diagnostics[0].detail
+    assert one.controller.revisions(ADMIN)
+    one.close()
+
+
 def test_controllers_of_one_database_have_one_ca(url: str, tmp_path: Path) -> None:
     stores = [Store.open(url) for _ in range(2)]
     Identity(IdentityStore(stores[0]), Authority(tmp_path / "one")).share()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from support.certificates import der, request_pem
+from support.certificates import der, key_pem, new_key, request_pem
+from underlace.api.server import tls_context
 from underlace.controller.authority import (
     CA_LIFETIME,
     CLOCK_SKEW,
@@ -251,3 +254,61 @@ def test_a_damaged_server_certificate_is_made_anew(tmp_path: Path, damage: str) 
     )
     assert authority.renew_server(["localhost"])
     assert not authority.renew_server(["localhost"])
+
+
+def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
+    """A whole handshake in memory. Raises ssl.SSLError when either side does not take the other's certificate."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    one = server.wrap_bio(there, back, server_side=True)
+    other = client.wrap_bio(back, there, server_hostname="localhost")
+    done: set[ssl.SSLObject] = set()
+    for _ in range(10):
+        for side in (other, one):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+                done.add(side)
+    with suppress(ssl.SSLWantReadError):
+        other.read()  # of TLS 1.3, the server's no to a client certificate comes after the handshake
+    assert done == {one, other}
+
+
+@pytest.mark.parametrize("left", [timedelta(days=200), timedelta(days=-1)], ids=["near its end", "ended"])
+def test_agents_and_servers_of_before_and_after_a_ca_s_renewal_take_each_other(
+    tmp_path: Path, left: timedelta
+) -> None:
+    """By the machine's clock, with real handshakes. Before the first CA has ended, an agent needs to know nothing of
+    the second; afterwards it has both in its files."""
+    now, founded = datetime.now(UTC), datetime.now(UTC) - CA_LIFETIME + left
+    clock = [founded]
+    authority = Authority(tmp_path / "ca", now=lambda: clock[0])
+    first = tmp_path / "first.pem"
+    first.write_text(authority.ca_pem)
+    clock[0] = now
+    key = new_key()
+
+    def identity(name: str) -> Path:
+        file = tmp_path / name
+        file.write_text(key_pem(key) + authority.sign_device(request_pem("leaf1", key), "leaf1").pem)
+        return file
+
+    before = identity("before.pem") if left > timedelta() else None
+    assert authority.renew()
+    authority.renew_server(["localhost"])
+    server = tls_context(authority.server_file, None, authority.ca_file)
+    after = identity("after.pem")
+    for shown, trusted in (
+        (before, (first,)),
+        (before, (first, authority.ca_file)),
+        (after, (first, authority.ca_file)),
+    ):
+        if shown is None:
+            continue
+        client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        for file in trusted:
+            client.load_verify_locations(file)
+        client.load_cert_chain(shown)
+        shake_hands(server, client)
+    stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    stranger.load_verify_locations(Authority(tmp_path / "other").ca_file)
+    with pytest.raises(ssl.SSLError):
+        shake_hands(server, stranger)
