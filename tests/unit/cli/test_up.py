@@ -223,6 +223,14 @@ def test_a_restore_replaces_a_store_only_when_told_and_keeps_it(up: Up, tmp_path
 def test_an_administrator_who_lost_the_token_gets_another(up: Up, tmp_path: Path) -> None:
     lost = json.loads(up.context.read_text())["token"]
     assert up.stop() == 0
+    whole = up.context.read_bytes()
+    for half_written in (b"", whole[: len(whole) // 2], bytes(len(whole))):
+        up.context.write_bytes(half_written)
+        told = Shell(up, tmp_path)("whoami")
+        assert "error[context-invalid]" in told.err
+        assert "underlace recover" in told.err
+    up.start()
+    assert up.stop() == 0, "the controller needs no context of its own"
     up.context.unlink()
     assert underlace(tmp_path, "recover", "--data", str(up.data)).code == 0
     up.start()
