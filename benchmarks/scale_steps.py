@@ -24,6 +24,7 @@ from benchmarks.device_os import TaggedLinux
 from benchmarks.edit import request
 from benchmarks.many_vpcs import ManyVpcs, batches
 from underlace.access import CONTROLLER
+from underlace.controller.collector import relax
 from underlace.controller.controller import Controller
 from underlace.controller.document import Request
 from underlace.model import document as written
@@ -134,6 +135,7 @@ def main() -> None:
     place: Place = asked.place if is_server(asked.place) else Path(asked.place)
     # A line for each of a hundred thousand changes would be a part of what is measured.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    relax()  # as the controller's own process does
     store = Store.open(place)
     controller = Controller(store, {"linux": TaggedLinux()})
     found = STEPS[asked.step](controller, ManyVpcs(asked.vpcs, asked.leaves))

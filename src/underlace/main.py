@@ -102,10 +102,12 @@ def _elsewhere() -> None:
 def serve(settings: Settings) -> None:
     """Run a controller until SIGTERM. Whatever can be refused is refused before a socket answers."""
     from underlace.api.log import configure
+    from underlace.controller.collector import relax
     from underlace.controller.directory import DataDirectory
     from underlace.store.store import Store
 
     configure(settings.log_level)
+    relax()
     with ExitStack() as stack:
         directory = DataDirectory.open(settings.data)
         stack.callback(directory.close)

@@ -107,6 +107,8 @@ class Run:
     """Documents with faults of form: not part of the candidate, and yet not missing."""
     changes: list[Edit] = field(default_factory=list)
     """What happens to the resources that the request names."""
+    described: tuple[list[Edit], Any] | None = None
+    """`changes` as they are shown, once somebody asked (see plan)."""
     derived: dict[int, Derived] = field(default_factory=dict)
     """What is indexed about the dirty resources."""
     fragments: dict[FragmentKey, tuple[str | None, str | None]] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Integer, Text, and_, bindparam, delete, exist
 from underlace.model.fact import FragmentKey
 from underlace.store import schema
 from underlace.store.dialect import Insert, Rows, among, listed, packed
+from underlace.store.squeeze import plain, squeezed
 
 _t = schema.touch.c
 _f = schema.fragment.c
@@ -73,7 +74,7 @@ def write(
 ) -> None:
     """Write desired fragments {key: (hash, body)} and drop those that are gone."""
     _WRITE(c, [(*key, name, revision) for key, (name, _) in new.items()])
-    _BODY(c, new.values())
+    _BODY(c, [(name, squeezed(body)) for name, body in new.values()])
     if gone:
         c.execute(_DROP, {"rows": packed(gone)})
 
@@ -95,7 +96,7 @@ def held_by(c: Connection, device: str) -> dict[str, str]:
 
 def bodies(c: Connection, wanted: Iterable[str]) -> dict[str, str]:
     """Bodies by hash, as far as they are known."""
-    return {r[0]: r[1] for r in c.execute(_BODIES, {"hashes": packed(wanted)})}
+    return {r[0]: plain(r[1]) for r in c.execute(_BODIES, {"hashes": packed(wanted)})}
 
 
 def collect(c: Connection, candidates: Iterable[str]) -> None:

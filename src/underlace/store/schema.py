@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text, text
 
 metadata = MetaData()
 
@@ -44,7 +44,6 @@ resource = _table(
     _int("revision"),
     _text("created"),
     Index("resource_identity", "kind", "tenant", "name", unique=True),
-    Index("resource_tenant", "tenant", "kind", "name"),
     rowid=True,
 )
 
@@ -91,7 +90,7 @@ number = _table(
     _text("device"),
     _flag("waiting"),
     Index("number_owner", "owner", "device", "slot"),
-    Index("number_waiting", "waiting", "owner"),
+    Index("number_waits", "owner", sqlite_where=text("waiting IS 1"), postgresql_where=text("waiting IS TRUE")),
 )
 """Numbers in use and in quarantine. owner: a resource's id, NULL when only the quarantine keeps the number.
 device: of a device-bound slot ("rd/leaf1"), else empty. waiting: requested while in quarantine."""
@@ -127,7 +126,8 @@ fragment = _table(
 )
 
 blob = _table("blob", _key("hash"), _text("body"), rowid=True)
-"""Bodies of fragments that are desired or held, by content. In order of writing: by hash, each would dirty a page."""
+"""Bodies of fragments that are desired or held, by content, squeezed. In order of writing: by hash, each would dirty
+a page."""
 
 held = _table("held", _key("device"), _key("scope"), _text("hash"), Index("held_hash", "hash"))
 """What a device said that it holds."""
