@@ -25,6 +25,10 @@ READERS = 64
 WRITERS_LOCK = 0x756E6465726C6163
 """Key of the advisory lock that a writer holds for its transaction: "underlac" in ASCII. It is the database's own."""
 
+NOT_FOR_US = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
+"""Settings of PostgreSQL's planner that are off on our connections. Every look-up is by index, of a few rows given as
+JSON; the planner takes those for a hundred, and so reads whole tables until they are far too large for that."""
+
 Place = Path | str
 """A file, or the URL of a PostgreSQL database."""
 
@@ -85,6 +89,14 @@ def _postgresql(url: URL, writer: bool) -> Engine:
         isolation_level="READ COMMITTED" if writer else "REPEATABLE READ",
         connect_args={"application_name": "underlace", "connect_timeout": 10},
     )
+
+    @event.listens_for(made, "connect")
+    def by_index(connection: Any, _record: object) -> None:
+        connection.execute(
+            "SELECT set_config(name, 'off', false) FROM unnest(%s::text[]) AS name", [list(NOT_FOR_US)]
+        )
+        connection.commit()
+
     if writer:
 
         @event.listens_for(made, "connect")

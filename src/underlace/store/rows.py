@@ -273,7 +273,12 @@ def every(c: Connection) -> Iterable[Stored]:
     return (stored(r) for r in c.execute(_EVERY))
 
 
-_BATCH = select(*COLUMNS).where(_resource.id > bindparam("after")).order_by(_resource.id).limit(bindparam("size"))
+_BATCH = (
+    select(*COLUMNS)
+    .where(_resource.id > bindparam("after"))
+    .order_by(_resource.id)
+    .limit(bindparam("size", type_=Integer))
+)
 
 
 def in_batches(c: Connection, size: int) -> Iterator[list[Stored]]:

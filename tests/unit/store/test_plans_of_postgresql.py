@@ -1,0 +1,43 @@
+"""What PostgreSQL makes of the statements: a look-up of a few rows never reads a whole table, however small it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Integer
+from sqlalchemy.dialects.postgresql import psycopg
+from sqlalchemy.sql.expression import ClauseElement
+
+from support import databases
+from underlace.store.store import Store
+from unit.store.test_statements import STATEMENTS, WHOLE
+
+pytestmark = [
+    pytest.mark.contract,
+    pytest.mark.parametrize("database", ["postgresql"], indirect=True, scope="module"),
+]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, database: str) -> Iterator[Store]:
+    opened = Store.open(databases.place(tmp_path_factory.mktemp("store")))
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize(("name", "statement"), STATEMENTS, ids=[n for n, _ in STATEMENTS])
+def test_look_ups_are_by_index(store: Store, name: str, statement: ClauseElement) -> None:
+    compiled = statement.compile(dialect=psycopg.dialect())
+    lists = set(re.findall(r"jsonb_array_elements\(CAST\(%\((\w+)\)s", str(compiled)))
+    given = {
+        key: "[]" if key in lists else value if value is not None else 1 if isinstance(bind.type, Integer) else "x"
+        for (key, value), bind in ((item, compiled.binds[item[0]]) for item in compiled.params.items())
+    }
+    with store.read() as c:
+        raw = c.connection.driver_connection
+        assert raw is not None
+        plan = [row[0] for row in raw.execute(f"EXPLAIN {compiled}", given).fetchall()]
+    scans = [line for line in plan if "Seq Scan" in line]
+    assert scans == [] or name in WHOLE, "\n".join(plan)
