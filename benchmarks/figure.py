@@ -48,9 +48,9 @@ def significant(value: float) -> float:
 
 HEAD = """# Benchmarks
 
-Made by `make bench`; a figure stays until it is measured again. CPU time where a figure says so, since other work on
-the machine hardly changes it; medians where there is more than one run. The ratio is of the anchor, measured in the
-same run. How a figure is taken is in `benchmarks/`.
+Made by `make bench` and `make bench-scale`; a figure stays until it is measured again. CPU time where a figure says
+so, since other work on the machine hardly changes it; medians where there is more than one run. The ratio is of the
+anchor, measured in the same run. How a figure is taken is in `benchmarks/`.
 
 | figure | value | bar | anchor | ratio | measured | load |
 |---|---|---|---|---|---|---|
