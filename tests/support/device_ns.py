@@ -149,7 +149,7 @@ class DeviceNamespace:
         """A cable between two devices."""
         self.run("ip", "link", "add", port, "type", "veth", "peer", "name", far, "netns", f"/proc/{other.pid}/ns/net")
 
-    def start_frr(self, daemons: Sequence[str] = ("zebra", "bgpd", "bfdd"), keep: bool = False) -> None:
+    def start_frr(self, daemons: Sequence[str] = ("zebra", "staticd", "bgpd", "bfdd"), keep: bool = False) -> None:
         """Start FRR's daemons; with `keep` from the boot files that are there, else from empty ones."""
         for daemon in daemons:
             config = self.path(f"/etc/frr/{daemon}.conf")

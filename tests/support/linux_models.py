@@ -18,6 +18,7 @@ from underlace.model.device import (
     Port,
     Protection,
     RoutedPort,
+    StaticRoute,
     Svi,
     System,
     Vrf,
@@ -57,11 +58,11 @@ def targets(vni: int) -> frozenset[str]:
     return frozenset({f"65000:{vni}"})
 
 
-def vpc(name: str, vni: int, rd: int) -> Objects:
+def vpc(name: str, vni: int, rd: int, *aggregates: str) -> Objects:
     """A VPC that routes."""
     return [
         Vrf(name, vni, f"{LOOPBACK}:{rd}", targets(vni), targets(vni)),
-        BgpRouter(name, asn=ASN, router_id=LOOPBACK, connected=True),
+        BgpRouter(name, asn=ASN, router_id=LOOPBACK, connected=True, static=True, aggregates=frozenset(aggregates)),
     ]
 
 
@@ -91,6 +92,21 @@ def upstream(vrf: str, port: str) -> Objects:
     ]
 
 
+def link(vrf: str, port: str, *addresses: str) -> RoutedPort:
+    """A routed link with a host."""
+    return RoutedPort(port, vrf, frozenset(addresses), 1_500, hosts=True)
+
+
+def statics() -> Objects:
+    """Routes of red, and that they are told."""
+    return [
+        StaticRoute("vpc-1", "10.50.0.0/24", "10.1.1.9"),
+        StaticRoute("vpc-1", "2001:db8:50::/64", "2001:db8:1:1::9"),
+        StaticRoute("vpc-1", "10.60.0.0/24"),
+        StaticRoute("vpc-1", "2001:db8:60::/64"),
+    ]
+
+
 def red(ports: Iterable[str] = ("swp2",)) -> Objects:
     return vpc("vpc-1", 50_001, 1) + vnet("vpc-1", 10_101, 2, ("10.1.1.1/24", "2001:db8:1:1::1/64"), ports)
 
@@ -105,7 +121,8 @@ def heartbeat() -> Objects:
 
 
 def border() -> Objects:
-    return vpc("vpc-9", 50_009, 6) + upstream("vpc-9", "swp5")
+    whole = vpc("vpc-9", 50_009, 6, "203.0.113.0/24", "2001:db8:d::/48")
+    return whole + upstream("vpc-9", "swp5") + [link("vpc-9", "swp7", "203.0.113.4/31", "2001:db8:d::4/127")]
 
 
 def red_shared() -> Objects:
@@ -113,4 +130,4 @@ def red_shared() -> Objects:
 
 
 def everything() -> Objects:
-    return base() + red() + shared() + heartbeat() + border() + red_shared()
+    return base() + red() + shared() + heartbeat() + border() + red_shared() + statics()

@@ -27,6 +27,7 @@ from underlace.model.device import (
     Port,
     Protection,
     RoutedPort,
+    StaticRoute,
     Svi,
     System,
     Vrf,
@@ -144,13 +145,26 @@ def _draw_vrf(draft: _Draft, vrf: str, index: int, l3: bool) -> None:
         draft.objects += [
             Vrf(vrf, vni, draft.rd(), draw(_targets(vni)), draw(_targets(vni))),
             BgpRouter(
-                vrf, asn=draft.asn, router_id=LOOPBACK, connected=draw(st.booleans()), bfd=draw(st.none() | bfds)
+                vrf,
+                asn=draft.asn,
+                router_id=LOOPBACK,
+                aggregates=draw(st.frozensets(st.sampled_from(["10.1.8.0/24", "2001:db8:1:8::/64"]))),
+                connected=draw(st.booleans()),
+                static=draw(st.sampled_from([None, True, False])),
+                bfd=draw(st.none() | bfds),
             ),
         ]
     for offset in range(draw(st.integers(0, 2))):
         _draw_domain(draft, vrf, 10_001 + 10 * index + offset, gateway=l3 and draw(st.booleans()))
     if l3 and draw(st.booleans()):
         _draw_outside(draft, vrf)
+    if l3:
+        routes = {"10.50.0.0/24": "10.1.1.9", "2001:db8:50::/64": "2001:db8:1:1::9", "0.0.0.0/0": "10.1.1.8"}
+        for prefix in draw(st.frozensets(st.sampled_from(sorted(routes)))):
+            draft.objects.append(StaticRoute(vrf, prefix, draw(st.sampled_from([None, routes[prefix]]))))
+    if l3 and (port := draft.port()) is not None:
+        addresses = draw(st.frozensets(st.sampled_from(["10.1.8.0/31", "2001:db8:1:8::3/127"])))
+        draft.objects.append(RoutedPort(port, vrf, addresses, draw(st.sampled_from([None, 1500])), hosts=True))
 
 
 def _draw_domain(draft: _Draft, vrf: str, vni: int, gateway: bool) -> None:
@@ -213,6 +227,7 @@ _VALUES: dict[tuple[str, str], list[Any]] = {
     ("protection", "icmp_rate"): [77],
     ("bgp-router", "router_id"): ["10.255.0.9"],
     ("bgp-router", "networks"): [frozenset({"10.255.0.9/32"})],
+    ("bgp-router", "aggregates"): [frozenset({"10.77.0.0/24"})],
     ("bgp-router", "bfd"): [Bfd(700, 700, 7)],
     ("bgp-router", "evpn"): ["vtep", "transit", None],
     ("vrf", "rd"): [f"{LOOPBACK}:7777"],
@@ -220,6 +235,7 @@ _VALUES: dict[tuple[str, str], list[Any]] = {
     ("svi", "mac"): ["02:00:5e:00:01:77"],
     ("svi", "addresses"): [frozenset({"10.77.0.1/24"})],
     ("routed-port", "addresses"): [frozenset({"198.51.100.0/31"})],
+    ("static-route", "next_hop"): [None, "10.1.1.77"],
     ("leak", "side"): [0, 1],
     ("bgp-neighbor", "remote_as"): [64_777],
     ("bgp-neighbor", "local_as"): [64_778],

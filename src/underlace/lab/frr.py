@@ -17,7 +17,7 @@ DAEMONS = "/usr/lib/frr"
 CONFIG = "/etc/frr"
 LOG = "/var/log/frr"
 RUN = "/run/frr"
-DEVICE_DAEMONS = ("zebra", "bgpd", "bfdd")
+DEVICE_DAEMONS = ("zebra", "staticd", "bgpd", "bfdd")
 """In the order of start. zebra first: the others register with it."""
 
 NETLINK_BUFFER = "90000000"

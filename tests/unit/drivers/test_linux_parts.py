@@ -217,7 +217,7 @@ def test_what_a_change_hurts(before: DeviceObject | None, after: DeviceObject | 
 
 def test_boot_files_are_by_daemon() -> None:
     files = boot.files(item for item in DRIVER.items(everything()).values() if isinstance(item, Item))
-    assert set(files) == {"zebra.conf", "bgpd.conf", "bfdd.conf", "vtysh.conf"}
+    assert set(files) == {"zebra.conf", "staticd.conf", "bgpd.conf", "bfdd.conf", "vtysh.conf"}
     assert "vrf vpc-1\n vni 50001\nexit-vrf\n" in files["zebra.conf"]
     assert "router bgp" not in files["zebra.conf"] + files["bfdd.conf"]
     assert "profile underlace-default" in files["bfdd.conf"]

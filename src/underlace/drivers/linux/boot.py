@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from underlace.drivers.linux import frr
 from underlace.drivers.linux.native import Item
 from underlace.drivers.linux.text import frr_text
 
@@ -16,11 +17,14 @@ VTYSH = "no service integrated-vtysh-config\n"
 
 def files(items: Iterable[Item]) -> dict[str, str]:
     """Contents by name of the file: each daemon has its own."""
-    parts: dict[str, list[str]] = {"zebra": [], "bgpd": [], "bfdd": []}
-    current = "bgpd"
+    parts: dict[str, list[str]] = {"zebra": [], "bgpd": [], "bfdd": [], "staticd": []}
+    current, header = "bgpd", ""
     for line in frr_text(items):
         if not line.startswith(" "):
-            current = _daemon(line, current)
+            current, header = _daemon(line, current), line
+        elif frr.STATIC.fullmatch(line.strip()):
+            parts["staticd"] += [header, line, "exit-vrf"]
+            continue
         if line.lstrip().startswith("rd "):
             # FRR 8.4 ignores an RD that equals the automatic one of the moment; no RD of ours has the number 0.
             parts[current].append(f"{line.rpartition(':')[0]}:0")

@@ -23,6 +23,9 @@ _ROUTER = re.compile(r"router bgp (\d+)(?: vrf (\S+))?")
 _NEIGHBOR = re.compile(r"neighbor (\S+) (.*)")
 _PEER = re.compile(r"(?:interface )?remote-as .*|interface .*")
 
+STATIC = re.compile(r"(?:ip|ipv6) route (\S+) (\S+)")
+BLACKHOLE = "blackhole"
+
 _STEMS = (
     re.compile(r"(neighbor \S+) (?:(?:interface )?remote-as|interface) .*"),
     re.compile(r"(neighbor \S+ (?:timers connect|advertisement-interval|local-as|bfd profile|maximum-prefix)) .*"),
@@ -76,6 +79,12 @@ def router(context: Context, line: str) -> tuple[str, str] | None:
     return (match[1], match[2] or "") if match else None
 
 
+def vrf(context: Context) -> str:
+    """The VRF of ours in whose block a line stands; "" elsewhere."""
+    name = context[0].removeprefix("vrf ") if len(context) == 1 and context[0].startswith("vrf ") else ""
+    return name if names.VRF_PATTERN.fullmatch(name) else ""
+
+
 def refs(context: Context, line: str) -> frozenset[Key]:
     """Keys of what must stand while a line stands. Keys of lines that are not configured are harmless."""
     needed: set[Key] = set()
@@ -86,6 +95,8 @@ def refs(context: Context, line: str) -> frozenset[Key]:
         needed.add(key(context[:1], context[1]))
     if context and context[0].startswith("route-map "):
         needed.add(key((), context[0]))
+    if vrf(context):
+        needed.add(("netns", vrf(context)))
     opened = router(context, line)
     if opened is not None and opened[1]:
         needed |= {key((), f"router bgp {opened[0]}"), ("netns", opened[1])}
@@ -145,6 +156,8 @@ def undo(line: str) -> str:
 
 def owned(context: Context, line: str) -> bool:
     """Whether a line of the running configuration is Underlace's to keep: BGP as a whole, the rest by its names."""
+    if vrf(context):
+        return STATIC.fullmatch(line) is not None
     top = context[0] if context else line
     if top.startswith("router bgp "):
         return True

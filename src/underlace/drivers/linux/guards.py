@@ -55,8 +55,8 @@ _SOLICITS = "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-a
 def guard(
     netns: str, port: str, use: Use, underlay: frozenset[str], subnets: frozenset[str] | None, rate: int
 ) -> NftTable:
-    """subnets: of the gateway behind the port, None without a gateway. A neighbour that the gateway learns becomes a
-    host route in the whole VPC (type-2), so nobody may claim an address outside of them. rate: of ICMP to the device.
+    """subnets: what hosts behind the port may claim; None where no address of the device is a gateway. A neighbour
+    that a gateway learns becomes a host route in the whole VPC (type-2). rate: of ICMP to the device.
     """
     hook = f'  type filter hook ingress device "{port}" priority -500; policy accept;'
     if use == "none":
@@ -82,6 +82,11 @@ def guard(
     if subnets is not None:
         sets = tuple(sorted((*sets, *prefix_sets("hosts", collapsed(subnets | _UNNUMBERED)))))
     return NftTable(netns, "netdev", names.guard(port), skeleton, sets)
+
+
+def limits_claims(table: NftTable) -> bool:
+    """Whether a guard says which addresses may be claimed behind its port."""
+    return any(name == "hosts4" for name, _ in table.sets)
 
 
 def underlay_families(underlay: Iterable[str]) -> tuple[int, ...]:

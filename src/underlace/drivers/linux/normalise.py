@@ -23,6 +23,7 @@ from underlace.model.device import (
     Port,
     Protection,
     RoutedPort,
+    StaticRoute,
     Svi,
     System,
     TaggedPort,
@@ -107,7 +108,10 @@ def _resolve(one: DeviceObject, model: Objects) -> DeviceObject | None:
             return replace(one, vrf=one.vrf or model.vrf_of_vni(one.vni))
         case RoutedPort():
             vrf, mtu = one.vrf or names.MAIN, _link_mtu(one.port, model)
-            return replace(one, vrf=vrf, mtu=mtu, addresses=_interfaces(one.addresses))
+            return replace(one, vrf=vrf, mtu=mtu, addresses=_interfaces(one.addresses), hosts=bool(one.hosts))
+        case StaticRoute():
+            hop = None if one.next_hop is None else str(ip_address(one.next_hop))
+            return replace(one, prefix=str(ip_network(one.prefix)), next_hop=hop)
         case Leak():
             side = (0 if one.vrf < one.peer else 1) if one.side is None else one.side
             return replace(one, number=one.number or 0, side=side, prefixes=_networks(one.prefixes))
@@ -178,7 +182,9 @@ def _router(one: BgpRouter) -> BgpRouter:
     return replace(
         one,
         networks=_networks(one.networks),
+        aggregates=_networks(one.aggregates),
         connected=bool(one.connected),
+        static=bool(one.static),
         evpn=one.evpn if default else None,
         maximum_paths=paths,
         bfd=one.bfd or Bfd(),

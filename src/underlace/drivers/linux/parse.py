@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from underlace.drivers.linux import filters, names, parse_frr, render
+from underlace.drivers.linux import filters, guards, names, parse_frr, render
 from underlace.drivers.linux.native import (
     Address,
     Bridge,
@@ -66,6 +66,7 @@ def model(items: Iterable[Item]) -> dict[Key, DeviceObject]:
         _domains(native),
         _leaks(native),
         parse_frr.routers(lines),
+        parse_frr.routes(lines),
         parse_frr.neighbors(lines, native.of(NftTable)),
     )
     return {one.key: one for part in parts for one in part}
@@ -110,13 +111,14 @@ def _underlay_mtu(native: Native) -> int | None:
 
 def _ports(native: Native) -> Iterator[DeviceObject]:
     for link in native.of(PortLink):
-        guarded = ("nft", link.netns, "netdev", names.guard(link.port)) in native.all
-        yield Port(link.port, underlay=not guarded, enabled=link.up, mtu=link.mtu)
+        guard = native.get(NftTable, ("nft", link.netns, "netdev", names.guard(link.port)))
+        yield Port(link.port, underlay=guard is None, enabled=link.up, mtu=link.mtu)
         domain = names.BRIDGE_PATTERN.fullmatch(link.bridge)
         if domain is not None:
             yield AccessPort(link.port, int(domain[1]), link.netns)
         elif link.netns != names.MAIN:
-            yield RoutedPort(link.port, link.netns, native.addresses(link.netns, link.port), link.mtu)
+            hosts = guard is not None and guards.limits_claims(guard)
+            yield RoutedPort(link.port, link.netns, native.addresses(link.netns, link.port), link.mtu, hosts)
 
 
 def _vrfs(native: Native) -> Iterator[DeviceObject]:

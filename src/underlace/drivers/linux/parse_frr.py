@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from underlace.drivers.linux import frr, names
 from underlace.drivers.linux.native import FrrLine, NftTable
 from underlace.drivers.linux.normalise import is_address
-from underlace.model.device import DEFAULT_VRF, Bfd, BgpNeighbor, BgpRouter
+from underlace.model.device import DEFAULT_VRF, Bfd, BgpNeighbor, BgpRouter, StaticRoute
 
 _PEER = re.compile(r"neighbor (\S+) (?:interface )?remote-as (\S+)")
 _ENTRY = re.compile(r"(?:ip|ipv6) prefix-list (\S+) seq (\d+) (?:permit|deny) (\S+)(?: .*)?")
@@ -55,14 +55,25 @@ def routers(config: Configuration) -> Iterator[BgpRouter]:
             vrf,
             asn=asn,
             router_id=config.value((top,), "bgp router-id"),
-            networks=frozenset(
-                line.removeprefix("network ") for lines in families for line in lines if line.startswith("network ")
-            ),
+            networks=_prefixes("network ", families),
+            aggregates=_prefixes("aggregate-address ", families),
             connected=any("redistribute connected" in lines for lines in families),
+            static=any("redistribute static" in lines for lines in families),
             evpn=evpn,
             maximum_paths=int(paths) if paths else None,
             bfd=_timers(config, vrf),
         )
+
+
+def routes(config: Configuration) -> Iterator[StaticRoute]:
+    for context, lines in sorted(config.below.items()):
+        vrf = frr.vrf(context)
+        for match in filter(None, map(frr.STATIC.fullmatch, sorted(lines))) if vrf else ():
+            yield StaticRoute(vrf, match[1], None if match[2] == frr.BLACKHOLE else match[2])
+
+
+def _prefixes(word: str, families: Iterable[set[str]]) -> frozenset[str]:
+    return frozenset(line.removeprefix(word) for lines in families for line in lines if line.startswith(word))
 
 
 def _transit(config: Configuration, top: str) -> str | None:

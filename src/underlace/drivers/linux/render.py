@@ -141,7 +141,8 @@ def _ports(model: Objects) -> Iterator[AnyItem]:
         yield PortLink(netns, name, enabled, mtu, bridge, port_settings(bool(port.underlay) or routed is not None))
         if not port.underlay:
             svi = gateways.get(member.vni) if member is not None and member.vni is not None else None
-            subnets = None if svi is None else networks(svi.addresses)
+            behind = routed if routed is not None and routed.hosts else svi
+            subnets = None if behind is None else networks(behind.addresses)
             use: guards.Use = "bridged" if bridge else "none" if routed is None else "routed"
             yield guards.guard(netns, name, use, protection.underlay, subnets, protection.icmp_rate or 0)
     for routed in model.of(RoutedPort):

@@ -12,7 +12,7 @@ from zlib import crc32
 from underlace.drivers.linux import frr, names
 from underlace.drivers.linux.native import FrrLine
 from underlace.drivers.linux.normalise import Objects, by_family, is_address
-from underlace.model.device import DEFAULT_VRF, Bfd, BgpNeighbor, BgpRouter, Protection, Vrf
+from underlace.model.device import DEFAULT_VRF, Bfd, BgpNeighbor, BgpRouter, Protection, StaticRoute, Vrf
 
 _BITS = {4: 32, 6: 128}
 _LIST = {4: "ip", 6: "ipv6"}
@@ -39,6 +39,9 @@ def routing(model: Objects) -> Iterator[FrrLine]:
         yield from _router(router, bool(routes and routes.l3vni is not None))
         for neighbor in neighbors.get(router.vrf, ()):
             yield from _neighbor(router, neighbor)
+    for route in model.of(StaticRoute):
+        word = "ipv6 route" if ":" in route.prefix else "ip route"
+        yield FrrLine((f"vrf {route.vrf}",), f"{word} {route.prefix} {route.next_hop or frr.BLACKHOLE}")
     if model.router(DEFAULT_VRF) is not None:
         protection = model.get(Protection, ("protection",)) or Protection()
         yield from _fabric_list(protection.underlay)
@@ -52,13 +55,17 @@ def _router(router: BgpRouter, l3: bool) -> Iterator[FrrLine]:
     yield FrrLine((top,), frr.NO_DEFAULT_FAMILY)
     yield FrrLine((top,), "bgp bestpath as-path multipath-relax")
     yield FrrLine((top,), COALESCE)
-    networks = by_family(router.networks)
+    networks, aggregates = by_family(router.networks), by_family(router.aggregates)
     for version, family in _FAMILY.items():
         context = (top, family)
         for prefix in networks[version]:
             yield FrrLine(context, f"network {prefix}")
+        for prefix in aggregates[version]:
+            yield FrrLine(context, f"aggregate-address {prefix}")
         if router.connected:
             yield FrrLine(context, "redistribute connected")
+        if router.static:
+            yield FrrLine(context, "redistribute static")
         yield FrrLine(context, f"maximum-paths {router.maximum_paths}")
     if router.evpn == "vtep":
         yield FrrLine((top, frr.EVPN), frr.ADVERTISE_ALL)

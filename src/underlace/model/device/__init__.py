@@ -10,7 +10,7 @@ import msgspec
 from underlace.model.device.base import DeviceObject, FieldConflict, Key, merge_objects
 from underlace.model.device.bgp import DEFAULT_VRF, Bfd, BgpNeighbor, BgpRouter
 from underlace.model.device.system import Port, Protection, System
-from underlace.model.device.vpc import AccessPort, L2Vni, Leak, RoutedPort, Svi, TaggedPort, Vrf
+from underlace.model.device.vpc import AccessPort, L2Vni, Leak, RoutedPort, StaticRoute, Svi, TaggedPort, Vrf
 
 AnyObject = (
     System
@@ -24,6 +24,7 @@ AnyObject = (
     | AccessPort
     | TaggedPort
     | RoutedPort
+    | StaticRoute
     | Leak
 )
 """The closed union of device objects."""
@@ -66,6 +67,7 @@ __all__ = [
     "Port",
     "Protection",
     "RoutedPort",
+    "StaticRoute",
     "Svi",
     "System",
     "TaggedPort",

@@ -21,7 +21,8 @@ class Bfd(msgspec.Struct, frozen=True, omit_defaults=True):
 class BgpRouter(DeviceObject, frozen=True, tag="bgp-router"):
     """A BGP instance of a VRF.
 
-    networks: prefixes originated. connected: redistribute connected routes of the VRF.
+    networks: prefixes originated. connected: redistribute connected routes of the VRF. aggregates: prefixes
+    originated as long as there is a route inside, which stays (RFC 4271 §9.2.2.2). static: so are static routes.
     evpn: "transit" carries EVPN routes (spine), "vtep" originates them too, None has no EVPN.
     """
 
@@ -29,7 +30,9 @@ class BgpRouter(DeviceObject, frozen=True, tag="bgp-router"):
     asn: int | None = None
     router_id: str | None = None
     networks: frozenset[str] = frozenset()
+    aggregates: frozenset[str] = frozenset()
     connected: bool | None = None
+    static: bool | None = None
     evpn: str | None = None
     maximum_paths: int | None = None
     bfd: Bfd | None = None

@@ -121,12 +121,16 @@ class TaggedPort(DeviceObject, frozen=True, tag="tagged-port"):
 
 
 class RoutedPort(DeviceObject, frozen=True, tag="routed-port"):
-    """A port that belongs to a VRF as a routed interface, towards an outside router. No addresses: unnumbered."""
+    """A port that belongs to a VRF as a routed interface. No addresses: unnumbered.
+
+    hosts: behind it are hosts, which may claim the addresses of its networks only; else an outside router.
+    """
 
     port: str
     vrf: str | None = None
     addresses: frozenset[str] = frozenset()
     mtu: int | None = None
+    hosts: bool | None = None
 
     @property
     def key(self) -> Key:
@@ -142,6 +146,22 @@ class RoutedPort(DeviceObject, frozen=True, tag="routed-port"):
     @property
     def claims(self) -> frozenset[str]:
         return frozenset({f"port:{self.port}"})
+
+
+class StaticRoute(DeviceObject, frozen=True, tag="static-route"):
+    """A prefix of a VRF by a host that is on one of its links. No next hop: what goes there is dropped."""
+
+    vrf: str
+    prefix: str
+    next_hop: str | None = None
+
+    @property
+    def key(self) -> Key:
+        return ("static-route", self.vrf, self.prefix)
+
+    @property
+    def refs(self) -> frozenset[Key]:
+        return frozenset({("vrf", self.vrf)})
 
 
 class Leak(DeviceObject, frozen=True, tag="leak"):
