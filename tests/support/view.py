@@ -42,9 +42,10 @@ class MemoryView:
         self.numbers: dict[Number, int] = dict(numbers or {})
         self.held_back = set(held_back)
         self.found: list[Diagnostic] = []
+        self._marks: dict[str, frozenset[str]] = {}
         self._index()
-        self._settle()
         self._index_claims()
+        self._settle()
 
     # View
 
@@ -101,17 +102,20 @@ class MemoryView:
             for claim in KINDS[r.ref.kind].claims(r, self):
                 insort(self._claims[claim.space], (claim.low, claim.high, r.ref))
 
-    def _index_marks(self) -> None:
+    def _index_marks(self) -> bool:
+        """Whether that changed any: marks may depend on those of others."""
         marks: dict[str, set[str]] = defaultdict(set)
         for r in self.resources.values():
             for mark in KINDS[r.ref.kind].marks(r, self):
                 marks[mark.space].add(mark.value)
-        self._marks = {space: frozenset(values) for space, values in marks.items()}
+        before, self._marks = self._marks, {space: frozenset(values) for space, values in marks.items()}
+        return self._marks != before
 
     def _settle(self) -> None:
-        """Marks depend on numbers, needs on marks: in rounds until nothing is new."""
+        """Marks depend on numbers and marks, needs on marks: in rounds until nothing is new."""
         while True:
-            self._index_marks()
+            while self._index_marks():
+                pass
             missing = self._missing()
             if not missing:
                 return
@@ -123,15 +127,15 @@ class MemoryView:
             for need in KINDS[r.ref.kind].needs(r, self):
                 if need.owner in self.resources:
                     needs[need.owner, need.slot] = need
+        self._pools = {n: need.pool for n, need in needs.items()}
         return [needs[n] for n in sorted(needs) if n not in self.numbers]
 
     def _allocate(self, missing: list[Need]) -> None:
-        # Slots of one name share a pool: "vni" of V-Nets and VPCs, "rd/leaf1" of all that is on leaf1.
         taken: dict[str, set[int]] = defaultdict(set)
-        for (_, slot), value in self.numbers.items():
-            taken[slot].add(value)
+        for slot, value in self.numbers.items():
+            taken[self._pools.get(slot, slot[1])].add(value)
         for need in sorted(missing, key=lambda n: n.requested is None):
-            pool = taken[need.slot]
+            pool = taken[need.pool]
             value = need.requested or 0
             if need.requested is None:
                 value = next(v for low, high in need.ranges for v in range(low, high + 1) if v not in pool)

@@ -33,12 +33,14 @@ class Waiting(msgspec.Struct, frozen=True, order=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """waiting_for: how many devices; waiting: which, for actors who may read devices."""
+    """waiting_for: how many devices; waiting: which, for actors who may read devices. addresses: those that allocated
+    numbers stand for, such as a leaf's on each port of a V-Net of routed links."""
 
     state: str
     allocated: dict[str, int]
     waiting_for: int = 0
     waiting: tuple[Waiting, ...] = ()
+    addresses: Mapping[str, tuple[str, ...]] = {}
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -129,12 +131,14 @@ def statuses(c: Connection, engine: Engine, actor: Actor, resources: Sequence[Re
     allocated = numbers.allocated(c, ids)
     known = devices.some(c, {d for found in pending.values() for d in found})
     result = {}
-    for i in ids:
+    for r in resources:
+        i, own = r.id, allocated.get(r.id, {})
         waiting = {Waiting(d, _reason(engine, known.get(d))) for d in pending.get(i, ())}
         waiting |= {Waiting(d, "quarantine") for owner in blocked.get(i, ()) for d in confined.get(owner, ())}
         state = PROVISIONING if waiting or i in blocked else ACTIVE
         shown = tuple(sorted(waiting)) if actor.sees_all else ()
-        result[i] = Status(state, allocated.get(i, {}), len({w.device for w in waiting}), shown)
+        addresses = engine.kinds[r.ref.kind].addresses(r, own)
+        result[i] = Status(state, own, len({w.device for w in waiting}), shown, addresses)
     return result
 
 

@@ -6,7 +6,7 @@ resources only through the View. `compile` is a function of the resource and the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -67,6 +67,10 @@ class Kind(Generic[S]):
     def exports(self, r: Resource[S]) -> object:
         """The part that compiles of referring resources read. Unchanged exports dirty no referrer."""
         return r.spec
+
+    def addresses(self, r: Resource[S], numbers: Mapping[str, int]) -> Mapping[str, tuple[str, ...]]:
+        """Addresses that its allocated numbers stand for, by what has them: status shows these."""
+        return {}
 
     def check(self, r: Resource[S], view: View) -> Iterable[Diagnostic]:
         """Rules across resources; the view holds the candidate. The controller checks references and claims."""

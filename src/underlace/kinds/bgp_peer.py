@@ -9,13 +9,13 @@ from pydantic import Field
 
 from underlace.kinds.base import Devices, Kind, Spec, finding, tenant_of, wanted
 from underlace.kinds.fields import Address, Asn, InterfaceAddress, PortReference, Prefix, TenantReference
+from underlace.kinds.membership import link_space, links_space
 from underlace.kinds.placement import leaf, placed_mark, placed_vpc, rd_need, site_watches, vrf_objects
 from underlace.kinds.port import no_such_port
 from underlace.kinds.ports import is_front_port, listed, port_references, split, whole_claim
 from underlace.kinds.profile import bfd_timers, timers_space
 from underlace.kinds.site import outside_space
 from underlace.kinds.subnet import UNDERLAY, overlap, prefix_space
-from underlace.kinds.vnet import link_space
 from underlace.model.device import BgpNeighbor, BgpRouter, RoutedPort
 from underlace.model.diagnostic import Diagnostic
 from underlace.model.fact import Fact
@@ -59,11 +59,6 @@ def vpc_of(r: Resource[BgpPeerSpec]) -> Ref:
     return within("vpc", r.spec.vpc, r.ref.tenant)
 
 
-def _links_space(vpc: Ref) -> str:
-    """Marks of the networks between leaves and outside routers in a VPC."""
-    return f"link/{vpc.tenant}/{vpc.name}"
-
-
 class BgpPeer(Kind[BgpPeerSpec]):
     name: ClassVar[str] = "bgp-peer"
     tenanted: ClassVar[bool] = True
@@ -90,7 +85,7 @@ class BgpPeer(Kind[BgpPeerSpec]):
         vpc = vpc_of(r)
         yield placed_mark(vpc, split(r.spec.port)[1])
         for address in r.spec.local_addresses:
-            yield Mark(_links_space(vpc), str(interface(address).network))
+            yield Mark(links_space(vpc), str(interface(address).network))
 
     def watches(self, r: Resource[BgpPeerSpec], view: View) -> Iterable[Watch]:
         device = split(r.spec.port)[1]
@@ -102,7 +97,7 @@ class BgpPeer(Kind[BgpPeerSpec]):
                 yield Watch(timers_space(switch.spec.profile))
         yield Watch(UNDERLAY)
         yield Watch(prefix_space(vpc_of(r)))
-        yield Watch(_links_space(vpc_of(r)))
+        yield Watch(links_space(vpc_of(r)))
 
     def needs(self, r: Resource[BgpPeerSpec], view: View, devices: Devices = None) -> Iterable[Need]:
         device = split(r.spec.port)[1]
@@ -129,10 +124,13 @@ class BgpPeer(Kind[BgpPeerSpec]):
         own = view.marked(prefix_space(vpc.ref))
         announced = own if spec.announce is None else frozenset(spec.announce)
         # A host route inside another session's link would take that session away.
-        links = view.marked(_links_space(vpc.ref))
+        links = view.marked(links_space(vpc.ref))
         refused = own | links | view.marked(UNDERLAY) | frozenset(MARTIANS)
         for item in vrf_objects(view, vpc, at):
             yield Fact(device, vpc.scope, item, r.ref)
+        # On no leaf there is more of such a subnet than links.
+        if whole := announced & links:
+            yield Fact(device, vpc.scope, BgpRouter(vpc.vrf, aggregates=whole), r.ref)
         if spec.bfd and (profile := view.get(fabric("profile", at.profile))) is not None:
             yield Fact(device, vpc.scope, BgpRouter(vpc.vrf, bfd=bfd_timers(profile.spec)), r.ref)
         yield Fact(device, vpc.scope, RoutedPort(port, vpc.vrf, frozenset(spec.local_addresses)), r.ref)

@@ -49,6 +49,11 @@ def gateway_space(vpc: Ref, prefix: str) -> str:
     return f"gateway/{vpc.tenant}/{vpc.name}/{prefix}"
 
 
+def around(vpc: Ref, prefix: Network, view: View) -> frozenset[str]:
+    """The common subnet of a VPC that a prefix lies in, by look-ups of its name: at most one, they do not overlap."""
+    return view.marked(prefix_space(vpc), [str(prefix.supernet(new_prefix=n)) for n in range(prefix.prefixlen + 1)])
+
+
 def allocation_space(vpc: Ref) -> str:
     """Marks of the allocations of a VPC."""
     return f"allocation/{vpc.tenant}/{vpc.name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import ClassVar, Literal
 
@@ -101,6 +101,9 @@ class Switch(Kind[SwitchSpec]):
             if requested is not None and not _is_host(requested, hosts):
                 requested = None  # check() refuses it, in words and not in numbers
             yield Need(r.ref, "loopback", "loopback", hosts, requested, hosts, "/spec/loopback")
+
+    def addresses(self, r: Resource[SwitchSpec], numbers: Mapping[str, int]) -> Mapping[str, tuple[str, ...]]:
+        return {"loopback": (str(ip_address(numbers["loopback"])),)} if "loopback" in numbers else {}
 
     def check(self, r: Resource[SwitchSpec], view: View) -> Iterable[Diagnostic]:
         if r.spec.role == "oob":

@@ -1,15 +1,13 @@
-"""A layer-2 network of a VPC across leaves, with or without anycast gateways."""
+"""A network of a VPC on ports of leaves: one layer-2 segment, or a routed link for each port."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
-
-from underlace.kinds.base import Devices, Kind, Spec, finding, number, tenant_of, wanted
-from underlace.kinds.fields import InterfaceAddress, Mtu, PortReference, TenantReference, Vlan, Vni
+from underlace.kinds import routed_links
+from underlace.kinds.base import Devices, Kind, finding, number, tenant_of, wanted
+from underlace.kinds.membership import Member, Members, VnetSpec, by_device, digest, home_space, link_space, vpc_of
 from underlace.kinds.placement import leaf, placed_mark, placed_vpc, rd, rd_need, site_watches, vrf_objects
 from underlace.kinds.port import no_such_port
 from underlace.kinds.ports import is_front_port, listed, member_claim
@@ -17,7 +15,7 @@ from underlace.kinds.subnet import gateway_space, prefix_space, usable_at
 from underlace.model.device import AccessPort, DeviceObject, L2Vni, Svi, TaggedPort, Vrf
 from underlace.model.diagnostic import Diagnostic
 from underlace.model.fact import Fact
-from underlace.model.ids import Ref, fabric, within
+from underlace.model.ids import fabric
 from underlace.model.net import (
     VNI_AUTO_RANGES,
     VNI_RANGE,
@@ -31,60 +29,12 @@ from underlace.model.net import (
 from underlace.model.resource import Claim, Mark, Need, Reference, Resource, View, Watch
 
 
-@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
-class Member:
-    """A dataclass, not a model: a fabric has tens of thousands of these."""
-
-    port: PortReference = Field(description="A port of a leaf, PORT@DEVICE.")
-    vlan: Vlan | None = Field(
-        default=None,
-        description="802.1Q tag on this port; without it the port is an untagged member, of one V-Net only.",
-    )
-
-
-class VnetSpec(Spec):
-    vpc: TenantReference = Field(description="The VPC it belongs to: NAME, or TENANT/NAME of another tenant.")
-    vni: Vni | None = Field(
-        default=None,
-        description="The VNI, unique in the controller, chosen by an operator; without it one is allocated.",
-    )
-    gateways: tuple[InterfaceAddress, ...] = Field(
-        default=(),
-        description="Anycast gateways, IPv4 and IPv6, each with the prefix length of its subnet. On every leaf with "
-        "a member they have the same addresses and MAC. Without any the V-Net is a plain layer-2 segment.",
-    )
-    ports: tuple[Member, ...] = Field(default=(), description="Its members.")
-    mtu: Mtu = Field(
-        default=9_000, description="MTU of packets inside, at least 50 below the underlay's for the VXLAN header."
-    )
-
-
-Members = list[tuple[int, str, Member]]
-"""Members on one device: place in the spec, port on the device, and the rest."""
-
-
-def by_device(spec: VnetSpec) -> dict[str, Members]:
-    found: dict[str, Members] = {}
-    for i, member in enumerate(spec.ports):
-        port, _, device = member.port.partition("@")
-        found.setdefault(device, []).append((i, port, member))
-    return found
-
-
-def vpc_of(r: Resource[VnetSpec]) -> Ref:
-    return within("vpc", r.spec.vpc, r.ref.tenant)
-
-
-def link_space(vpc: Ref) -> str:
-    """Claims of the networks that a VPC has on interfaces: gateways of V-Nets, links to outside routers."""
-    return f"network/{vpc.tenant}/{vpc.name}"
-
-
 class Vnet(Kind[VnetSpec]):
     name: ClassVar[str] = "vnet"
     tenanted: ClassVar[bool] = True
     summary: ClassVar[str] = (
-        "A layer-2 network (L2VNI) of a VPC on ports of any leaves, with anycast gateways or without."
+        "A network of a VPC on ports of any leaves: one layer-2 segment (L2VNI) with anycast gateways or without, or "
+        "a routed link for each port."
     )
     spec = VnetSpec
     writers: ClassVar[Literal["tenant"]] = "tenant"
@@ -100,6 +50,9 @@ class Vnet(Kind[VnetSpec]):
             yield Reference(fabric("port", member.port), f"/spec/ports/{i}/port", True)
 
     def claims(self, r: Resource[VnetSpec], view: View) -> Iterable[Claim]:
+        if r.spec.type == "l3vpn":
+            yield from routed_links.claims(r)
+            return
         for i, member in enumerate(r.spec.ports):
             yield member_claim(member.port, member.vlan, f"/spec/ports/{i}/port")
         vpc = vpc_of(r)
@@ -110,18 +63,29 @@ class Vnet(Kind[VnetSpec]):
             yield Claim(space, low, high, f"/spec/gateways/{i}", f"the gateway of {net} in VPC {vpc.name}")
 
     def marks(self, r: Resource[VnetSpec], view: View) -> Iterable[Mark]:
-        if r.spec.gateways:
-            vpc = vpc_of(r)
-            for device in by_device(r.spec):
+        if r.spec.type == "l3vpn":
+            yield from routed_links.marks(r, view)
+        vpc, devices = vpc_of(r), by_device(r.spec)
+        if r.spec.type == "l2vpn":
+            for gateway in r.spec.gateways:
+                yield Mark(home_space(vpc, str(interface(gateway).network)), digest(devices))
+        if r.spec.type == "l3vpn" or r.spec.gateways:
+            for device in devices:
                 yield placed_mark(vpc, device)
 
     def watches(self, r: Resource[VnetSpec], view: View) -> Iterable[Watch]:
         yield from site_watches(view, by_device(r.spec))
+        if r.spec.type == "l3vpn":
+            yield from routed_links.watches(r)
+            return
         vpc = vpc_of(r)
         for gateway in r.spec.gateways:
             yield Watch(gateway_space(vpc, str(interface(gateway).network)))
 
     def needs(self, r: Resource[VnetSpec], view: View, devices: Devices = None) -> Iterable[Need]:
+        if r.spec.type == "l3vpn":
+            yield from routed_links.needs(r, devices)
+            return
         yield Need(r.ref, "vni", "vni", VNI_AUTO_RANGES, r.spec.vni, (VNI_RANGE,), "/spec/vni")
         vpc, routed = vpc_of(r), bool(r.spec.gateways)
         for device in by_device(r.spec):
@@ -133,6 +97,9 @@ class Vnet(Kind[VnetSpec]):
     def exports(self, r: Resource[VnetSpec]) -> object:
         return None
 
+    def addresses(self, r: Resource[VnetSpec], numbers: Mapping[str, int]) -> Mapping[str, tuple[str, ...]]:
+        return routed_links.by_port(r, numbers.get) if r.spec.type == "l3vpn" else {}
+
     def check(self, r: Resource[VnetSpec], view: View) -> Iterable[Diagnostic]:
         sites: dict[str, Resource[Any]] = {}
         for device, members in by_device(r.spec).items():
@@ -143,10 +110,17 @@ class Vnet(Kind[VnetSpec]):
                 sites[site.ref.name] = site
             yield from _check_leaf(r, switch, members, view)
         yield from _check_members(r, view)
-        yield from _check_gateways(r, sites, view)
+        yield from routed_links.check_type(r)
+        if r.spec.type == "l3vpn":
+            yield from routed_links.check(r, sites, view)
+        else:
+            yield from _check_gateways(r, sites, view)
 
     def compile(self, r: Resource[VnetSpec], view: View, devices: Devices = None) -> Iterator[Fact]:
         """The inner loops run once per leaf and once per member: what does not vary there is made before."""
+        if r.spec.type == "l3vpn":
+            yield from routed_links.facts(r, view, devices)
+            return
         spec, ref = r.spec, r.ref
         vpc = placed_vpc(view, vpc_of(r))
         vni, vrf, scope = number(view, ref, "vni"), vpc.vrf, vpc.scope

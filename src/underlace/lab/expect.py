@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_net
 from typing import NamedTuple
 
 from underlace.lab.intent import Intent
-from underlace.lab.topology import Nic, Topology, attached, end, topology, vnet_ports
+from underlace.lab.topology import End, Nic, Topology, attached, end, topology, vnet_ports
 from underlace.model.ids import Ref, within
 from underlace.model.net import Interface, Network
 
@@ -54,6 +54,7 @@ class _VNet:
     vpc: Ref
     gateways: tuple[Interface, ...]
     mtu: int
+    routed: bool
 
 
 class _Exit(NamedTuple):
@@ -76,7 +77,10 @@ class _Table:
     def __init__(self, intent: Intent, lab: Topology) -> None:
         self.vnets = {
             ref: _VNet(
-                within("vpc", str(spec.vpc), ref.tenant), tuple(ip_interface(str(g)) for g in spec.gateways), spec.mtu
+                within("vpc", str(spec.vpc), ref.tenant),
+                tuple(ip_interface(str(g)) for g in spec.gateways),
+                spec.mtu,
+                spec.type == "l3vpn",
             )
             for ref, spec in intent.of("vnet")
         }
@@ -87,14 +91,34 @@ class _Table:
             for node, nics in lab.hosts.items()
             for nic in nics
         ]
+        self.given = dict(_given(intent))
         self.exits = dict(_exits(intent, lab))
         self.leaks = dict(_leaks(intent))
+        self.statics = dict(_statics(intent))
         self.held = {name: _held(lab, name) for name in lab.routers}
 
     def on(self, vnet: Ref, address: Address) -> frozenset[str]:
         """Hosts that hold the address on a V-Net."""
         found = {m.node for m in self.members if m.vnet == vnet and any(i.ip == address for i in m.nic.interfaces)}
         return frozenset(found or {NOBODY})
+
+    def links(self, vnet: Ref) -> Iterator[tuple[Interface, frozenset[str]]]:
+        """Hosts of a V-Net of routed links with their ends. The leaf has the other end if intent gives the port that
+        link, or gives it none: then the controller picks one, and the host has to say the same."""
+        for member in self.members:
+            if member.vnet == vnet and self.vnets[vnet].routed:
+                for own in member.nic.interfaces:
+                    given = self.given.get((member.nic.port, own.version), own.network)
+                    if own.network == given and given.num_addresses == 2:
+                        yield own, frozenset({member.node})
+
+    def behind(self, vpc: Ref, next_hop: Address | None, address: Address) -> frozenset[str]:
+        """Who takes a packet that a static route sends to a host: that host, if it holds it. None forwards."""
+        if next_hop is None:
+            return frozenset({NOBODY})
+        hosts = self.deliver(vpc, next_hop)
+        held = {m.node for m in self.members for i in m.nic.interfaces if i.ip == address}
+        return frozenset(host if host in held else NOBODY for host in hosts)
 
     def deliver(self, vpc: Ref, address: Address, seen: frozenset[Ref] = frozenset()) -> frozenset[str]:
         """Where a VPC's table sends a packet: a node, NOBODY, or several when intent leaves it open."""
@@ -105,6 +129,10 @@ class _Table:
             if vnet.vpc == vpc:
                 near = [g.network.prefixlen for g in vnet.gateways if address in g.network]
                 ways += [(length, 2, self.on(ref, address)) for length in near]
+                ways += [(own.network.prefixlen, 2, taker) for own, taker in self.links(ref) if address == own.ip]
+        for prefix, next_hop in self.statics.get(vpc, ()):
+            if address in prefix:
+                ways.append((prefix.prefixlen, 2, self.behind(vpc, next_hop, address)))
         for (here, there), prefixes in self.leaks.items():
             if here == vpc:
                 onward = self.deliver(there, address, seen | {vpc})
@@ -116,6 +144,25 @@ class _Table:
             return frozenset({NOBODY})
         best = max(way[:2] for way in ways)
         return frozenset().union(*(taker for length, rank, taker in ways if (length, rank) == best))
+
+
+def _statics(intent: Intent) -> Iterator[tuple[Ref, list[tuple[Network, Address | None]]]]:
+    """Static routes by VPC: prefix and next hop, None for a blackhole."""
+    found: dict[Ref, list[tuple[Network, Address | None]]] = {}
+    for ref, spec in intent.of("static-route"):
+        next_hop = None if spec.next_hop is None else ip_address(str(spec.next_hop))
+        found.setdefault(within("vpc", str(spec.vpc), ref.tenant), []).append(
+            (ip_network(str(spec.prefix)), next_hop)
+        )
+    yield from found.items()
+
+
+def _given(intent: Intent) -> Iterator[tuple[tuple[End | None, int], Network]]:
+    """Networks of routed links that intent gives to ports, by port and family."""
+    for _, spec in intent.of("vnet"):
+        for member in spec.ports:
+            for own in (ip_interface(str(a)) for a in member.addresses):
+                yield (end(str(member.port)), own.version), own.network
 
 
 def _exits(intent: Intent, lab: Topology) -> Iterator[tuple[Ref, list[_Exit]]]:

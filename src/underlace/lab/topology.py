@@ -115,9 +115,14 @@ def _other_ends(intent: Intent) -> dict[End, End]:
 
 
 def _gateways(intent: Intent, vnet: Ref | None, interfaces: tuple[Interface, ...]) -> tuple[str, ...]:
-    """Default gateways of a host: the V-Net's gateway in the network of one of its addresses, one per family."""
+    """Default gateways of a host: the V-Net's gateway in the network of one of its addresses, one per family; on a
+    routed link the other address of it."""
     chosen: dict[int, str] = {}
-    if vnet is not None:
+    if vnet is not None and intent.specs[vnet].type == "l3vpn":
+        for own in interfaces:
+            if own.network.max_prefixlen - own.network.prefixlen == 1:
+                chosen.setdefault(own.version, str(next(a for a in own.network if a != own.ip)))
+    elif vnet is not None:
         for text in intent.specs[vnet].gateways:
             gateway = ip_interface(str(text))
             if any(i.ip in gateway.network for i in interfaces):

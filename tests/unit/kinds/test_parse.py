@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from underlace.kinds.membership import Member, VnetSpec
 from underlace.kinds.parse import examine, parse, parse_all
-from underlace.kinds.vnet import Member, VnetSpec
 from underlace.model.diagnostic import Refused
 from underlace.model.document import Document, read_text
 from underlace.model.ids import Ref

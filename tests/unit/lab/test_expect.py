@@ -126,3 +126,32 @@ def test_two_upstreams_that_announce_the_same_are_undecided(documents: Documents
         side["announce"] = ["0.0.0.0/0"]
     found = matrix(intent.parse(documents, QUICKSTART, played))
     assert ("d1", "198.51.100.1") in found.undecided
+
+
+def routed(documents: Documents, port: str, *addresses: str, **member: Any) -> None:
+    """A host `l1` on a link of the V-Net `rail` of VPC red."""
+    nics = [{"name": "eth1", "addresses": [*addresses]}]
+    vnet = {"vpc": "red", "type": "l3vpn", "subnets": ["10.1.9.0/24"], "ports": [{"port": port, **member}]}
+    documents += [
+        {"kind": "server", "name": "l1", "spec": {"site": "dc1", "nics": nics}},
+        {"kind": "link", "name": "l1", "spec": {"a": "eth1@l1", "b": port}},
+        {"kind": "vnet", "tenant": "acme", "name": "rail", "spec": vnet},
+    ]
+
+
+def test_a_host_on_a_link_of_its_own_reaches_its_vpc(documents: Documents, original: intent.Intent) -> None:
+    routed(documents, "swp11@leaf1", "10.1.9.1/31")
+    found = expected(documents, original)
+    assert found["l1", "10.1.1.12"] == "r2"
+    assert found["r3", "10.1.9.1"] == "l1"
+    assert found["s1", "10.1.9.1"] == NOBODY, "no subnet says that it may be reached from elsewhere"
+    assert found["b1", "10.1.9.1"] == NOBODY
+
+
+def test_a_host_that_says_another_link_than_its_port_has_reaches_nobody(
+    documents: Documents, original: intent.Intent
+) -> None:
+    routed(documents, "swp11@leaf1", "10.1.9.1/31", addresses=["10.1.8.0/31"])
+    found = expected(documents, original)
+    assert found["l1", "10.1.1.12"] == NOBODY
+    assert found["r3", "10.1.9.1"] == NOBODY

@@ -1,0 +1,98 @@
+"""What a V-Net says of itself: its VPC, its ports, its addresses."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from underlace.kinds.base import Spec
+from underlace.kinds.fields import InterfaceAddress, Mtu, PortReference, Prefix, TenantReference, Vlan, Vni
+from underlace.model.ids import Ref, within
+from underlace.model.resource import Resource
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
+class Member:
+    """A dataclass, not a model: a fabric has tens of thousands of these."""
+
+    port: PortReference = Field(description="A port of a leaf, PORT@DEVICE.")
+    vlan: Vlan | None = Field(
+        default=None,
+        description="802.1Q tag on this port; without it the port is an untagged member, of one V-Net only.",
+    )
+    addresses: tuple[InterfaceAddress, ...] = Field(
+        default=(),
+        description="In a V-Net of type l3vpn, the leaf's addresses on this port, one per family: a /31 and a /127 "
+        "in common subnets of the VPC that no V-Net takes its links from. The host has the other address of each. "
+        "Without one of a family, it is allocated from the V-Net's subnets.",
+    )
+
+
+class VnetSpec(Spec):
+    vpc: TenantReference = Field(description="The VPC it belongs to: NAME, or TENANT/NAME of another tenant.")
+    type: Literal["l2vpn", "l3vpn"] = Field(
+        default="l2vpn",
+        description="`l2vpn`: one layer-2 segment. `l3vpn`: every port is a routed link of its own (/31, /127); the "
+        "V-Net has no VNI and no broadcast domain.",
+    )
+    vni: Vni | None = Field(
+        default=None,
+        description="The VNI, unique in the controller, chosen by an operator; without it one is allocated. Not for "
+        "l3vpn.",
+    )
+    gateways: tuple[InterfaceAddress, ...] = Field(
+        default=(),
+        description="Anycast gateways, IPv4 and IPv6, each with the prefix length of its subnet. On every leaf with "
+        "a member they have the same addresses and MAC. Without any the V-Net is a plain layer-2 segment. Not for "
+        "l3vpn.",
+    )
+    subnets: tuple[Prefix, ...] = Field(
+        default=(),
+        description="Of type l3vpn: the common subnets of the VPC, one per family, from which a link is allocated "
+        "for every port that has no address given. They are this V-Net's alone. The addresses are in its status.",
+    )
+    ports: tuple[Member, ...] = Field(default=(), description="Its members.")
+    mtu: Mtu = Field(
+        default=9_000, description="MTU of packets inside, at least 50 below the underlay's for the VXLAN header."
+    )
+
+
+Members = list[tuple[int, str, Member]]
+"""Members on one device: place in the spec, port on the device, and the rest."""
+
+
+def by_device(spec: VnetSpec) -> dict[str, Members]:
+    found: dict[str, Members] = {}
+    for i, member in enumerate(spec.ports):
+        port, _, device = member.port.partition("@")
+        found.setdefault(device, []).append((i, port, member))
+    return found
+
+
+def vpc_of(r: Resource[VnetSpec]) -> Ref:
+    return within("vpc", r.spec.vpc, r.ref.tenant)
+
+
+def link_space(vpc: Ref) -> str:
+    """Claims of the networks that a VPC has on interfaces: gateways of V-Nets, links to hosts and outside routers."""
+    return f"network/{vpc.tenant}/{vpc.name}"
+
+
+def links_space(vpc: Ref) -> str:
+    """Marks of what a VPC has as links: networks towards outside routers, and subnets of routed links."""
+    return f"link/{vpc.tenant}/{vpc.name}"
+
+
+def home_space(vpc: Ref, prefix: str) -> str:
+    """Marks of where a common subnet of a VPC is on interfaces: a `digest` for each V-Net that has it. What a
+    port was allocated is not in it: that changes only with the ports and the subnets."""
+    return f"home/{vpc.tenant}/{vpc.name}/{prefix}"
+
+
+def digest(places: Iterable[str]) -> str:
+    """Another text for other places, of a fixed length: a V-Net may be on thousands."""
+    return hashlib.sha256("\n".join(sorted(places)).encode()).hexdigest()[:32]
