@@ -52,6 +52,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
         "ports": [{"port": "swp14@leaf1"}],
         "gateways": ["10.77.1.1/24"],
     },
+    "static-route": {"vpc": f"{SECRET}-vpc", "prefix": "10.78.0.0/24", "next_hop": "10.77.1.9"},
     "vpc-peering": {"a": {"vpc": f"{SECRET}-vpc"}, "b": {"vpc": "platform/shared"}},
     "bgp-peer": {
         "vpc": f"{SECRET}-vpc",
@@ -68,6 +69,7 @@ OWN_OBJECTS: dict[str, dict[str, Any]] = {
     "allocation": {"prefix": "10.66.0.0/16", "vpc": "red"},
     "subnet": {"prefix": "10.1.66.0/24", "vpc": "red"},
     "vnet": {"vpc": "red", "ports": [{"port": "swp12@leaf1"}]},
+    "static-route": {"vpc": "red", "prefix": "10.67.0.0/24", "next_hop": "10.1.1.9"},
     "vpc-peering": {"a": {"vpc": "red"}, "b": {"vpc": "spare"}},
 }
 """A document of every kind that a tenant may write, which it may write as it is."""

@@ -101,6 +101,8 @@ class Fabric(RuleBasedStateMachine):
             return
         old = data.draw(st.sampled_from(present))
         item = self.rig.controller.get(ADMIN, old)
+        if "vni" not in item.status.allocated:
+            return
         spec = {**item.spec, "vni": item.status.allocated["vni"]}
         again = Document(Ref("vnet", old.tenant, f"{old.name}x"[-6:]), spec)
         if at_once:

@@ -159,6 +159,44 @@ vnets = vpcs.flatmap(
         vnis,
     )
 )
+routed_vnets = vpcs.flatmap(
+    lambda v: st.builds(
+        lambda name, members, prefixes: doc(
+            "vnet",
+            name,
+            v[0] if v[0] != "system" else "acme",
+            vpc="/".join(v),
+            type="l3vpn",
+            subnets=sorted(prefixes),
+            ports=[_set(port=p, addresses=address) for p, address in members],
+        ),
+        names,
+        st.lists(
+            st.tuples(ports, st.sampled_from((None, None, ["10.1.1.8/31"], ["10.3.1.9/31"]))),
+            max_size=3,
+            unique_by=lambda m: m[0],
+        ),
+        st.sets(st.sampled_from(PREFIXES[v[1]]), max_size=2),
+    )
+)
+statics = vpcs.flatmap(
+    lambda v: st.builds(
+        lambda name, prefix, next_hop, blackhole, devices: doc(
+            "static-route",
+            name,
+            v[0] if v[0] != "system" else "acme",
+            vpc="/".join(v),
+            prefix=prefix,
+            **(_set(next_hop=next_hop) if not blackhole else {"blackhole": True}),
+            devices=sorted(devices),
+        ),
+        names,
+        st.sampled_from(("10.50.0.0/24", "10.51.0.0/24", "0.0.0.0/0")),
+        st.sampled_from(("10.1.1.9", "10.1.2.9", "10.2.1.9", "10.3.1.9")),
+        st.booleans(),
+        st.sets(st.sampled_from(SWITCHES), max_size=1),
+    )
+)
 peerings = st.builds(
     lambda a, b, some: doc(
         "vpc-peering",
@@ -198,11 +236,12 @@ STRATEGIES: dict[str, st.SearchStrategy[Document]] = {
     "vpc": vpc_documents,
     "allocation": allocations,
     "subnet": subnets | loopbacks,
-    "vnet": vnets,
+    "vnet": vnets | routed_vnets,
+    "static-route": statics,
     "vpc-peering": peerings,
     "bgp-peer": sessions,
 }
-documents = st.one_of(*STRATEGIES.values(), *(vnets,) * 4)
+documents = st.one_of(*STRATEGIES.values(), *(vnets,) * 4, *(routed_vnets,) * 2)
 
 START = (
     doc("site", "dc1"),
@@ -230,7 +269,7 @@ START = (
     doc("vnet", "one", "bolt", vpc="blue", ports=[{"port": "swp4@leaf1"}], gateways=["10.2.1.1/24"], vni=1),
 )
 FOUNDATION = tuple(d for d in START if d.ref.kind in ("switch", "vpc"))
-OFTEN = frozenset({"vnet", "vpc-peering", "bgp-peer", "link", "port"})
+OFTEN = frozenset({"vnet", "static-route", "vpc-peering", "bgp-peer", "link", "port"})
 """What others do not refer to."""
 
 SELDOM = frozenset(KINDS)
@@ -247,6 +286,10 @@ ALONE: dict[str, tuple[Document, dict[str, Any]]] = {
     "allocation": (doc("allocation", "lone", "acme", prefix="10.9.0.0/16", vpc="red"), {"prefix": "10.9.0.0/17"}),
     "subnet": (doc("subnet", "lone", "acme", prefix="10.1.9.0/24", vpc="red"), {"purpose": "inactive"}),
     "vnet": (doc("vnet", "lone", "acme", vpc="red", ports=[{"port": "swp8@leaf1"}]), {"mtu": 1_400}),
+    "static-route": (
+        doc("static-route", "lone", "acme", vpc="red", prefix="10.59.0.0/24", blackhole=True),
+        {"devices": ["leaf1"]},
+    ),
     "vpc-peering": (
         doc("vpc-peering", "lone", "acme", a={"vpc": "red"}, b={"vpc": "system/border"}),
         {"a": {"vpc": "red", "prefixes": ["10.1.2.0/24"]}},

@@ -44,6 +44,7 @@ def intents(draw: st.DrawFn) -> list[Document]:
     vpcs = list(_tenants(draw, found))
     for i, (tenant, vpc, block) in enumerate(vpcs):
         found += _vnets(draw, ports, leaves, tenant, vpc, block)
+        found += _links(draw, ports, leaves, tenant, vpc, block)
         if draw(st.booleans()):
             found += _session(draw, ports, leaves, tenant, vpc, i)
     found += _peerings(draw, vpcs)
@@ -124,6 +125,31 @@ def _vnets(
                 members.append({"port": port} | ({"vlan": ports.vlan()} if draw(st.booleans()) else {}))
         spec = {"vpc": vpc, "gateways": gateways, "ports": members, "mtu": draw(st.sampled_from([1_500, 9_000]))}
         yield document("vnet", f"{vpc}-{n}", spec, tenant)
+
+
+def _links(
+    draw: st.DrawFn, ports: _Ports, leaves: list[str], tenant: str, vpc: str, block: int
+) -> Iterator[Document]:
+    """A V-Net of routed links, static routes by its first host, and blackholes."""
+    yield document("static-route", f"{vpc}-drop", {"vpc": vpc, "prefix": "172.16.0.0/12", "blackhole": True}, tenant)
+    members: list[dict[str, Any]] = []
+    for leaf in draw(st.lists(st.sampled_from(leaves), max_size=2)):
+        if (port := ports.take(leaf)) is not None:
+            members.append({"port": port})
+    if not members:
+        return
+    subnets = [f"10.{block}.9.0/24", f"2001:db8:{block}:9::/64"][: draw(st.integers(1, 2))]
+    for prefix in (*subnets, f"10.{block}.8.0/24"):
+        yield document("subnet", f"{vpc}-{prefix}", {"prefix": prefix, "vpc": vpc}, tenant)
+    given_ = draw(st.booleans())
+    if given_:
+        members[0]["addresses"] = [f"10.{block}.8.0/31"]
+    yield document(
+        "vnet", f"{vpc}-links", {"vpc": vpc, "type": "l3vpn", "subnets": subnets, "ports": members}, tenant
+    )
+    next_hop = f"10.{block}.8.1" if given_ else f"10.{block}.9.1"
+    spec = {"vpc": vpc, "prefix": "192.168.0.0/16", "next_hop": next_hop}
+    yield document("static-route", f"{vpc}-behind", spec, tenant)
 
 
 def _session(draw: st.DrawFn, ports: _Ports, leaves: list[str], tenant: str, vpc: str, i: int) -> Iterator[Document]:

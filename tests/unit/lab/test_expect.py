@@ -155,3 +155,24 @@ def test_a_host_that_says_another_link_than_its_port_has_reaches_nobody(
     found = expected(documents, original)
     assert found["l1", "10.1.1.12"] == NOBODY
     assert found["r3", "10.1.9.1"] == NOBODY
+
+
+def test_what_is_behind_a_host_is_reached_from_its_vpc(documents: Documents, original: intent.Intent) -> None:
+    spec(documents, "server", "r2")["nics"][0]["addresses"] += ["10.50.0.1/32", "10.60.0.1/32"]
+    for name, prefix, target in (
+        ("behind", "10.50.0.0/24", {"next_hop": "10.1.1.12"}),
+        ("wrong", "10.60.0.0/24", {"next_hop": "10.1.2.13"}),
+    ):
+        route = {"vpc": "red", "prefix": prefix, **target}
+        documents.append({"kind": "static-route", "tenant": "acme", "name": name, "spec": route})
+    found = expected(documents, original)
+    assert found["r3", "10.50.0.1"] == found["r1", "10.50.0.1"] == "r2"
+    assert found["b3", "10.50.0.1"] == found["s1", "10.50.0.1"] == NOBODY
+    assert found["r1", "10.60.0.1"] == NOBODY, "r3 does not hold it and does not forward"
+
+
+def test_a_blackhole_delivers_to_nobody(documents: Documents, original: intent.Intent) -> None:
+    route = {"vpc": "border", "prefix": "198.51.100.1/32", "blackhole": True}
+    assert expected(documents, original)["d1", "198.51.100.1"] == "isp1"
+    documents.append({"kind": "static-route", "tenant": "system", "name": "drop", "spec": route})
+    assert expected(documents, original)["d1", "198.51.100.1"] == NOBODY
