@@ -72,10 +72,9 @@ def configurations(fabric: Fabric) -> dict[str, str]:
 
 def firewall(listing: str) -> str:
     """Tables as they were loaded. What packets have put into sets comes and goes with the packets."""
-    found = listings(listing)
-    tables = (
-        (t.family, t.name, t.lines, sorted((n, sorted(e)) for n, e in t.sets.items())) for t in listings(listing)
-    )
+    tables = [
+        (t.family, t.name, t.lines, sorted((n, *sorted(e)) for n, e in t.sets.items())) for t in listings(listing)
+    ]
     return "\n".join(map(str, sorted(tables)))
 
 
