@@ -137,7 +137,9 @@ def _impossible_ids(run: Run, created: list[Resource[Any]], ids: Mapping[Ref, in
     """What is wrong with ids that an import brings along. Rows are by id: a change with such ones is examined no
     further."""
     brought = [r for r in created if r.ref in ids]
-    holders = {row.id: row.ref for row in rows.by_id(run.c, [r.id for r in brought])} if brought else {}
+    # No column holds an id out of range, and PostgreSQL refuses to look for one.
+    possible = [r.id for r in brought if r.id in ID_RANGE]
+    holders = {row.id: row.ref for row in rows.by_id(run.c, possible)} if possible else {}
     found = []
     for resource in brought:
         if resource.id not in ID_RANGE:
