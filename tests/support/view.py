@@ -127,7 +127,8 @@ class MemoryView:
             for need in KINDS[r.ref.kind].needs(r, self):
                 if need.owner in self.resources:
                     needs[need.owner, need.slot] = need
-        self._pools = {n: need.pool for n, need in needs.items()}
+        # As a rule slots of one name share a pool: "rd/leaf1" of all that is on leaf1.
+        self._pools = {n: need.pool for n, need in needs.items() if need.pool != need.slot}
         return [needs[n] for n in sorted(needs) if n not in self.numbers]
 
     def _allocate(self, missing: list[Need]) -> None:
