@@ -182,7 +182,8 @@ def test_a_controller_that_takes_no_expired_certificate_is_away_until_a_token_co
     bench.enrolment.ensure()
     bench.at(1.5)
     bench.enrolment.ensure()
-    with pytest.raises(Unreachable, match="expired"):
+    # "certificate expired", unless the end of the connection overtakes the alert that says so.
+    with pytest.raises(Unreachable):
         bench.controller.desired(DesiredRequest())
     bench.server.life = timedelta(hours=1)
     bench.token.write_text(TOKEN)
