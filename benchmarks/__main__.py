@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import agent, fabric_scale, lab
+from benchmarks import agent, convergence, fabric_scale, lab, large_lab, many_vrfs
 from benchmarks.figure import Figure, write_page
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "benchmarks.md"
@@ -26,6 +26,9 @@ def main() -> None:
         "compile": lambda: fabric_scale.figures(asked.leaves, not asked.no_pyavd),
         "lab": lab.figures,
         "agent": agent.figures,
+        "convergence": convergence.figures,
+        "large-lab": large_lab.figures,
+        "many-vrfs": many_vrfs.figures,
     }
     for group in asked.groups:
         for figure in groups[group]():

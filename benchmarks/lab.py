@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.figure import Figure
 from underlace.lab import build, flows, intent
 from underlace.lab.expect import matrix
-from underlace.lab.fabric import Fabric, wait_for
+from underlace.lab.fabric import Fabric, end, wait_for
 from underlace.lab.intent import Intent
 from underlace.lab.state import State, this_process
 from underlace.lab.teardown import sweep
@@ -39,16 +39,16 @@ PORT = "swp12"
 
 
 @contextmanager
-def running(wanted: Intent) -> Iterator[Fabric]:
+def running(wanted: Intent, notice: build.Notice = lambda text: None) -> Iterator[Fabric]:
     """A lab of its own directory, gone afterwards whatever happens; one that a killed run left goes first."""
     sweep(Path(tempfile.gettempdir()), PREFIX)
     directory = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
-        yield build.up(wanted, directory, owner=this_process())
+        yield build.up(wanted, directory, notice, owner=this_process())
     finally:
         state = State.load(directory)
         if state is not None:
-            state.end()
+            end(state)
         shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -106,14 +106,14 @@ def in_new_vpc(fabric: Fabric) -> tuple[list[Document], str]:
     return [vpc, allocation("bench"), *both], "10.77.2.12"
 
 
-def await_devices(fabric: Fabric) -> None:
+def await_devices(fabric: Fabric, limit: float = LIMIT) -> None:
     """Until every device holds what it should."""
 
     def settled() -> bool:
         found = fabric.api.get("/v1/status")
         return bool(found["in_sync"] == found["total"] == len(fabric.lab.switches))
 
-    wait_for("every device to confirm", settled, LIMIT)
+    wait_for("every device to confirm", settled, limit)
 
 
 def first_ping(fabric: Fabric, documents: list[Document], target: str) -> float:

@@ -33,6 +33,9 @@ TEMPORARY = Path(tempfile.gettempdir())
 """Not below pytest's own: the next run has to find what this one left, and its processes have to be ended."""
 
 
+NEIGHBOUR_TABLES = Path("/proc/sys/net")
+
+
 def new_place() -> Path:
     """A directory for labs. Its name says whose it is: what a killed run of the tests left is reaped by the next."""
     reap()
@@ -63,6 +66,9 @@ def host_side() -> dict[str, str]:
         "routes": subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout,
         "named": " ".join(sorted(os.listdir("/run/netns"))) if Path("/run/netns").exists() else "",
         "frr": " ".join(sorted(os.listdir("/run/frr"))) if Path("/run/frr").exists() else "",
+        "neighbours": " ".join(
+            f.read_text().strip() for f in sorted(NEIGHBOUR_TABLES.glob("ipv?/neigh/default/gc_*"))
+        ),
         "mounts": "\n".join(line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
     }
 

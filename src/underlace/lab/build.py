@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from underlace.lab import agents, control, frr, holder, router, wiring
+from underlace.lab import agents, control, frr, holder, neighbours, router, wiring
 from underlace.lab.fabric import INTENT_FILE, OOB, Fabric, wait_for
 from underlace.lab.fault import LabError
 from underlace.lab.intent import Intent
@@ -160,6 +160,8 @@ def up(
     (directory / INTENT_FILE).write_text(json.dumps(kept))
     fabric = Fabric(state, lab, intent, intent.played)
     notice(f"BFD timers {lab.bfd} ms x 3 for {len(lab.switches)} switches")
+    if said := neighbours.make_room(intent, state):
+        notice(said)
     _spawn(state, "underlace.lab.holder", "holder.log")
     _await_socket(state, holder.ROLE, "underlace.lab.holder", holder.SOCKET)
     fabric.create(oob=[OOB])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from underlace.kinds.registry import KINDS
-from underlace.lab import agents, channel, control, frr, holder, wiring
+from underlace.lab import agents, channel, control, frr, holder, neighbours, wiring
 from underlace.lab.fault import LabError, near
 from underlace.lab.flows import Underlay
 from underlace.lab.intent import Intent, parse
@@ -28,7 +28,7 @@ OOB = "oob"
 INTENT_FILE = "intent.json"
 """What the lab was built from, kept with it."""
 
-_WAIT_SECONDS = 20.0
+_WAIT_SECONDS = 60.0
 _ANSWER_SECONDS = 3.0
 
 
@@ -161,7 +161,7 @@ class Fabric:
 
     def down(self) -> None:
         """End every process of the lab and remove its files."""
-        self.state.end()
+        end(self.state)
 
     def vrf(self, vpc: str) -> str:
         """The VRF of a VPC on devices, by `name` or `tenant/name`. Raises LabError, ControllerError."""
@@ -212,6 +212,12 @@ def load(directory: Path) -> Fabric:
     return Fabric(state, topology(intent), intent, kept["played"])
 
 
+def end(state: State) -> None:
+    """End every process of a lab, give back what it took of the machine, and remove its files."""
+    neighbours.give_back(state)
+    state.end()
+
+
 def clear(directory: Path, *, running: bool = False) -> bool:
     """Remove what a lab left in a directory; whether there was one. One that runs is removed only with `running`."""
     state = _state(directory)
@@ -219,5 +225,5 @@ def clear(directory: Path, *, running: bool = False) -> bool:
         return False
     if not running and state.running(holder.ROLE) is not None:
         raise LabError(f"a lab runs in {directory} already", f"Bring it down first: {command(directory, 'down')}")
-    state.end()
+    end(state)
     return True

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from underlace.lab.fabric import clear
+from underlace.lab.fabric import clear, end
 from underlace.lab.place import command
 from underlace.lab.state import Process, State, is_running
 
@@ -45,7 +45,7 @@ def sweep(directory: Path, prefix: str) -> None:
         except (OSError, ValueError):
             continue  # another command removes it, or it is no lab
         if state is not None and owner[0] and not is_running(Process("owner", "", *owner)):
-            state.end()
+            end(state)
 
 
 def tear_down(directory: Path) -> None:

@@ -31,8 +31,9 @@ from underlace.drivers.linux.neighbours import decode
 from underlace.model.net import router_mac
 
 _SOL_NETLINK, _LISTEN_ALL_NSID = 270, 8
-_GROUPS = 0x4 | 0x40 | 0x400
-"""RTMGRP_NEIGH, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_ROUTE."""
+_GROUPS = 0x4 | 0x40 | 0x400 | 1 << 27
+"""RTMGRP_NEIGH, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_ROUTE, and the group RTNLGRP_NSID, which is number 28."""
+_RTM_DELNSID = 89
 _RTM_NEWROUTE, _RTPROT_BGP = 24, 186
 _RTM_DELNEIGH, _NTF_EXT_LEARNED = 29, 0x10
 _HEADER = struct.Struct("=IHHII")
@@ -126,31 +127,47 @@ def concerns(data: bytes) -> bool:
     return False
 
 
+def frees_a_number(data: bytes) -> bool:
+    """Whether a netlink message says that a number of a namespace is free for another."""
+    return len(data) >= _HEADER.size and _HEADER.unpack_from(data)[1] == _RTM_DELNSID
+
+
 class NextHops:
     """A thread of the agent, in the main namespace. It ends with the process."""
 
     def __init__(self, namespaces: Namespaces) -> None:
         self._namespaces = namespaces
         self._due: dict[str, list[float]] = {}
-        self._numbers: dict[int, str] = {}
+        self._numbers: dict[int, str | None] = {}
+        """Each number that was heard, with its VRF. None: whoever else a link leads to, as a neighbour in a lab."""
 
     def start(self) -> None:
         """Listen from now on, and look at every VRF once. Raises OSError."""
+        ear = self.listen()
+        self._look_at(self._namespaces.vrfs())
+        threading.Thread(target=self._run, args=(ear,), name="next-hops", daemon=True).start()
+
+    def listen(self) -> socket.socket:
+        """A socket that hears of neighbours, routes and numbers of namespaces. Raises OSError."""
         with self._namespaces.inside(names.MAIN):
             ear = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
         ear.setsockopt(_SOL_NETLINK, _LISTEN_ALL_NSID, 1)
         ear.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         ear.bind((0, _GROUPS))
         ear.setblocking(False)
-        self._look_at(self._namespaces.vrfs())
-        threading.Thread(target=self._run, args=(ear,), name="next-hops", daemon=True).start()
+        return ear
+
+    @property
+    def due(self) -> frozenset[str]:
+        """VRFs that will be looked at."""
+        return frozenset(self._due)
 
     def _run(self, ear: socket.socket) -> None:
         with ear, selectors.DefaultSelector() as selector:
             selector.register(ear, selectors.EVENT_READ)
             while True:
                 selector.select(self._pause())
-                self._hear(ear)
+                self.hear(ear)
                 now = time.monotonic()
                 for vrf in [v for v, times in self._due.items() if times[0] <= now]:
                     self._due[vrf] = [t for t in self._due[vrf] if t > now]
@@ -163,7 +180,8 @@ class NextHops:
         times = [due[0] for due in self._due.values()]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
-    def _hear(self, ear: socket.socket) -> None:
+    def hear(self, ear: socket.socket) -> None:
+        """Note what everything that was said until now is about."""
         while True:
             try:
                 data, about, _, _ = ear.recvmsg(1 << 16, socket.CMSG_SPACE(4))
@@ -172,7 +190,9 @@ class NextHops:
             except OSError:  # messages were dropped: any VRF may be concerned
                 self._look_at(self._namespaces.vrfs())
                 return
-            if concerns(data):
+            if frees_a_number(data):
+                self._numbers.clear()
+            elif concerns(data):
                 self._look_at(self._named(about))
 
     def _named(self, about: list[tuple[int, int, bytes]]) -> Iterable[str]:
@@ -181,12 +201,13 @@ class NextHops:
             if level == _SOL_NETLINK and kind == _LISTEN_ALL_NSID:
                 number = struct.unpack("=i", value[:4])[0]
                 if number not in self._numbers:
-                    self._numbers = self._numbered()
-                return [self._numbers[number]] if number in self._numbers else []
+                    self._numbers = {number: None, **self._numbers, **self._numbered()}
+                vrf = self._numbers[number]
+                return [vrf] if vrf is not None else []
         return []
 
     def _numbered(self) -> dict[int, str]:
-        """VRFs by their number in the main namespace. The kernel numbers them when their VXLAN devices are made."""
+        """VRFs by their number in the main namespace, which the kernel gives them when zebra or a link asks."""
         with self._namespaces.inside(names.MAIN):
             said = programs.run(["ip", "-json", "netns", "list-id"]).output
         return {n.nsid: n.name for n in _numbers.decode(said.strip() or "[]") if names.VRF_PATTERN.fullmatch(n.name)}
