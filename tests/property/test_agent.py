@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from support.agent_rig import Rig, Scopes, items
-from support.memory_door import Faults, Killed
+from support.memory_door import Faults, Killed, MemoryDriver
+from underlace.drivers.protocol import Items
 from underlace.model.device import AccessPort, BgpRouter, DeviceObject, L2Vni, Port, Svi, Vrf
 
 VRFS = ("red", "blue", "green")
@@ -116,6 +118,37 @@ def test_killed_with_the_controller_gone_the_confirmed_state_comes_back(
 def rig_good(rig: Rig, before: Scopes, after: Scopes) -> Scopes:
     """Which of two states the agent was told to keep: no operation, no report, no kill, if both are equal."""
     return after if items(before) == items(after) else before
+
+
+class _Newer(MemoryDriver):
+    """Renders every port with a description more."""
+
+    def items(self, objects: Iterable[DeviceObject]) -> Items:
+        found = super().items(objects)
+        return {k: replace(one, description="ours") if isinstance(one, Port) else one for k, one in found.items()}
+
+
+@given(before=device_models(), after=device_models(), faults=faults, starts=st.integers(1, 3))
+def test_an_agent_of_another_release_changes_nothing_by_itself(
+    before: Scopes, after: Scopes, faults: Faults, starts: int
+) -> None:
+    """Law 10, whatever goes wrong; and a change that fails goes back to what that agent found."""
+    with fresh_rig() as rig:
+        rig.settled_on(before)
+        rig.driver = _Newer()
+        rig.door.done.clear()
+        for _ in range(starts):
+            rig.start().turns(2)
+        assert rig.door.done == []
+        rig.controller.want(after)
+        rig.door.faults = faults
+        rig.turns()
+        rig.door.mend()
+        rig.clock.pass_by(rig.config.read_interval)
+        rig.turns(2)
+        assert rig.controller.manifest is not None
+        kept = rig.controller.reports[-1].digest == rig.controller.manifest.digest and items(before) != items(after)
+        assert rig.door.state == (_Newer().items(items(after).values()) if kept else items(before))
 
 
 def _die(report: object) -> None:

@@ -59,6 +59,9 @@ class FakeLinuxDoor:
         self.kill_at: int | None = None
         self.half = False
 
+    def life(self) -> str:
+        return "life 1"
+
     def version(self) -> str:
         return "8.4.4"
 

@@ -79,7 +79,7 @@ class Faults:
 class MemoryDoor:
     """Holds `state`; `done`: changes carried out; `reads`: scopes read (None: all); `boot`: boot files.
 
-    claimed: the addresses that several hosts claim.
+    claimed: the addresses that several hosts claim. lives: boots until now.
     """
 
     def __init__(self, state: Items | None = None) -> None:
@@ -90,6 +90,7 @@ class MemoryDoor:
         self.done: list[Change[Keyed]] = []
         self.reads: list[frozenset[Key] | None] = []
         self.saves = 0
+        self.lives = 1
         self.claimed: list[Duplicate] = []
         self._shown: dict[Key, Keyed] = {}
 
@@ -124,6 +125,9 @@ class MemoryDoor:
             if number in self.faults.die:
                 raise Killed
         return []
+
+    def life(self) -> str:
+        return f"life {self.lives}"
 
     def version(self) -> str:
         self._answer()

@@ -107,6 +107,11 @@ class Applier:
             refused = failures
         return Result(False, done, tuple(found))
 
+    def life(self) -> str:
+        """A name for the time since the device's boot. Raises DeviceFault."""
+        with self._faults():
+            return self._door.life()
+
     def version(self) -> str:
         """The OS version. Raises DeviceFault."""
         with self._faults():

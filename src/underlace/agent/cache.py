@@ -3,6 +3,7 @@
     good.json        manifest of the last confirmed state
     candidate.json   manifest being applied or waiting for its confirmation; gone once that is decided
     rejected.json    digest of the manifest that was given up
+    rendered.json    what the confirmed state was rendered to, and in which life of the device
     saved.json       digest of the manifest that the boot files hold
     good.txt         the confirmed native configuration, for a person on a device without its controller
     fragments/HASH   fragments, each named by the hash of its bytes
@@ -43,6 +44,13 @@ class Rejected(msgspec.Struct, frozen=True):
 
     digest: str
     times: int = 1
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """digest: of the native items that a state was rendered to. life: of the device in which they were put there."""
+
+    digest: str
+    life: str
 
 
 class Kept(NamedTuple):
@@ -86,6 +94,10 @@ class Cache:
         """Digest of the manifest that boot files were written for, "" for none."""
         return self._read("saved.json", str) or ""
 
+    def rendered(self) -> Rendered | None:
+        """What the last confirmed state was rendered to, by the agent that confirmed it."""
+        return self._read("rendered.json", Rendered)
+
     def lacking(self, hashes: Iterable[str]) -> list[str]:
         """Hashes of fragments that are not here, or are damaged; sorted."""
         return sorted(h for h in set(hashes) if self._fragment(h) is None)
@@ -114,6 +126,9 @@ class Cache:
         with suppress(OSError):  # for people only; the next state writes it anew
             write_file(self._directory / "good.txt", "".join(f"{line}\n" for line in text).encode(), mode=0o600)
         self._prune(frozenset(manifest.scopes.values()))
+
+    def mark_rendered(self, rendered: Rendered) -> None:
+        self._write("rendered.json", rendered)
 
     def drop_candidate(self) -> None:
         remove_file(self._directory / "candidate.json")

@@ -10,6 +10,7 @@ from underlace.agent.clock import Backoff
 from underlace.agent.desired import Desired, load
 from underlace.agent.neighbourhood import watch
 from underlace.agent.parts import Parts
+from underlace.agent.upgrade import Upgrade
 from underlace.diff.change import changes
 from underlace.drivers.protocol import Items
 from underlace.model.change import Key
@@ -32,7 +33,7 @@ class Holding:
 
     Before anything was ever confirmed there is no good state, and then the device is left as it was found: an agent
     that lost its cache must not clear a device that carries traffic. While a first manifest is tried, `_found` is
-    what the device held before; it is what a revert returns to.
+    what the device held before; it is what a revert returns to. While an upgrade waits, that is what was found, too.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -41,6 +42,7 @@ class Holding:
         self.sound = True
         self.read_due = 0.0
         self._found: Items | None = None
+        self._upgrade = Upgrade(parts)
         self._kept = True
         self._restarted = False
         self._retries = Backoff(RETRY_FIRST, parts.config.read_interval)
@@ -48,6 +50,11 @@ class Holding:
     @property
     def digest(self) -> str:
         return self.good.digest if self.good else ""
+
+    @property
+    def upgrade_waits(self) -> bool:
+        """Whether the device holds the good state as a former release has configured it."""
+        return self._upgrade.pending is not None
 
     def load(self) -> None:
         """Take up the last good state from the cache, if all of it is there."""
@@ -66,6 +73,8 @@ class Holding:
         """
         if not self._look() or self.good is None:
             return
+        if not interrupted:
+            self._upgrade.look(self.good, self._parts.applier.known())
         result = self.restore(restart=interrupted)
         if result.ok and result.operations:
             self._unsave()
@@ -81,6 +90,8 @@ class Holding:
                 )
             )
         self._state(result)
+        if result.ok and not self.upgrade_waits:
+            self._note_rendering(self.good)
         self.save()
 
     def inspect(self) -> None:
@@ -127,7 +138,10 @@ class Holding:
 
     def keep(self, desired: Desired) -> None:
         """The device holds this state and it is confirmed."""
+        if self.upgrade_waits:  # the same manifest may be in the boot files as it was rendered before
+            self._unsave()
         self.good, self._found, self.sound, self._restarted = desired, None, True, False
+        self._upgrade.done()
         self._retries.reset()
         self._keep()
         self._parts.ledger.state(Outcome.HELD, desired.manifest)
@@ -141,7 +155,7 @@ class Holding:
 
     def save(self) -> None:
         """Write boot files for the good state unless they are written; never for any other state (hazards 19)."""
-        if self.good is None or not self.sound:
+        if self.good is None or not self.sound or self.upgrade_waits:
             return
         if not self._kept:
             self._keep()
@@ -163,6 +177,8 @@ class Holding:
         self._state(result)
 
     def _target(self) -> Items | None:
+        if self._upgrade.pending is not None:
+            return self._upgrade.pending
         return self.good.items if self.good else self._found
 
     def _look(self) -> bool:
@@ -218,11 +234,19 @@ class Holding:
         except Exception as bug:
             text = [f"# driver {parts.driver.name} failed to print this state: {bug!r}"]
         try:
+            if not self.upgrade_waits:
+                self._upgrade.mark(good)
             parts.cache.keep(good.manifest, text)
             self._kept = True
         except OSError as error:
             self._kept = False
             parts.tell(parts.disk_fault("keep the confirmed state", error))
+
+    def _note_rendering(self, good: Desired) -> None:
+        try:
+            self._upgrade.mark(good)
+        except OSError as error:
+            self._parts.tell(self._parts.disk_fault("note how it configured the device", error))
 
     def _unsave(self) -> None:
         """The device did not come back as it should: its boot files may be gone with a rebuilt disk."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from underlace import __version__
 from underlace.model.diagnostic import Diagnostic
@@ -22,7 +23,7 @@ class Ledger:
         self._manifest: Manifest | None = None
         self._drift: set[str] = set()
         self._found: dict[Diagnostic, None] = {}
-        self._lasting: tuple[Diagnostic, ...] = ()
+        self._lasting: dict[str, tuple[Diagnostic, ...]] = {}
         self.os_version = ""
         self.rejected = ""
         self.due = False
@@ -44,11 +45,12 @@ class Ledger:
         while len(self._found) > FINDINGS_MAX:
             del self._found[next(iter(self._found))]
 
-    def lasting(self, found: Iterable[Diagnostic]) -> list[Diagnostic]:
-        """All that goes on at the moment. What of it is new."""
-        before, self._lasting = self._lasting, tuple(found)
-        self.due = self.due or (self._lasting != before and self._outcome is not None)
-        return [one for one in self._lasting if one not in before]
+    def lasting(self, about: str, found: Iterable[Diagnostic]) -> list[Diagnostic]:
+        """All that goes on at the moment about something. What of it is new."""
+        before, now = self._lasting.get(about, ()), tuple(found)
+        self._lasting[about] = now
+        self.due = self.due or (now != before and self._outcome is not None)
+        return [one for one in now if one not in before]
 
     def drifted(self, scopes: Iterable[str]) -> None:
         self._drift.update(scopes)
@@ -73,7 +75,7 @@ class Ledger:
             os_version=self.os_version,
             rejected=self.rejected,
             drift=tuple(sorted(self._drift)),
-            diagnostics=(*self._lasting, *self._found),
+            diagnostics=(*chain.from_iterable(self._lasting.values()), *self._found),
             simulated=self._simulated,
         )
 

@@ -48,6 +48,7 @@ class Agent:
         self._trial = Trial(parts, self.holding, self.rejection)
         self._away = Backoff(AWAY_FIRST, AWAY_LIMIT)
         self._away_words: str | None = None
+        self._urged = False
 
     def run(self) -> None:
         """Until `stop`."""
@@ -59,6 +60,11 @@ class Agent:
     def stop(self) -> None:
         """End after the step in progress. Fit for a signal handler; the caller wakes clock and controller."""
         self._parts.stopping = True
+
+    def urge(self) -> None:
+        """Do at once what waits: a rejected manifest, an upgrade. Fit for a signal handler, as `stop` is."""
+        self.rejection.retry_now()
+        self._urged = True
 
     def start(self) -> None:
         """Recover the last good state. Works without any controller; changes nothing that is in place."""
@@ -80,6 +86,10 @@ class Agent:
             if self._enrolment is not None:
                 self._enrolment.ensure()
             self._report()
+            if self._urged:
+                self._urged = False
+                self._trial.bring()
+                self._report()
             manifest = self._ask(self._patience() if wait is None else wait)
             self._answered()
             if manifest is not None:

@@ -44,7 +44,7 @@ LOCK_PATIENCE = 2.0
 
 
 def main(config: AgentConfig, driver: Driver, door: Door, *, once: bool = False, stream: TextIO | None = None) -> int:
-    """Run one agent until SIGTERM or SIGINT; SIGHUP tries a rejected manifest at once. Returns the exit code.
+    """Run one agent until SIGTERM or SIGINT; SIGHUP brings at once what waits. Returns the exit code.
 
     The same on a device and in the lab, where it is called in a forked child that has entered its namespaces.
     once: recover, carry out what the controller wants now, and return.
@@ -138,7 +138,7 @@ def _signals(agent: Agent, controller: HttpsController, clock: SystemClock) -> I
         clock.interrupt()
 
     def retry(_number: int, _frame: object) -> None:
-        agent.rejection.retry_now()
+        agent.urge()
         controller.abort()
         clock.interrupt()
 

@@ -18,7 +18,7 @@ def watch(parts: Parts) -> None:
     """Have the next report say which addresses several hosts claim, and the log when that begins."""
     found = sorted(parts.applier.duplicates())
     lasting = [_finding(parts, list(of_one)) for _, of_one in groupby(found, lambda one: (one.vrf, one.vni))]
-    for one in parts.ledger.lasting(lasting[:FINDINGS_MAX]):
+    for one in parts.ledger.lasting("neighbourhood", lasting[:FINDINGS_MAX]):
         parts.log.finding(one)
 
 

@@ -37,9 +37,9 @@ class Trial:
         candidate = self._parts.cache.candidate()
         if candidate is None:
             return False
-        if candidate.manifest.digest == self._holding.digest:  # it ended right after the decision
+        if candidate.manifest.digest == self._holding.digest:  # ended right after the decision, or within an upgrade
             self._drop()
-            return False
+            return True
         self._interrupted = candidate
         if candidate.tries >= TRIES and not self._rejection.blocks(candidate.manifest.digest):
             self._parts.tell(self._interrupted_finding(candidate))
@@ -62,6 +62,14 @@ class Trial:
         except OSError as error:
             self._reject(manifest.digest, (self._parts.disk_fault("keep fragments", error),))
             return
+        self._carry_out(desired)
+
+    def bring(self) -> None:
+        """The confirmed state as this release renders it, if an upgrade waits for that."""
+        if self._holding.upgrade_waits:
+            self._carry_out(self._holding.good)
+
+    def _carry_out(self, desired: Desired | None) -> None:
         while desired is not None:
             desired = self._settle(desired) if self._apply(desired) else None
 
@@ -170,6 +178,9 @@ class Trial:
         parts = self._parts
         parts.tell(*found)
         parts.log.event("revert", level="warning", revision=desired.manifest.revision, digest=desired.digest)
+        if desired.digest == self._holding.digest:  # an upgrade: what is wanted stays, as it was rendered before
+            self._reverted(Outcome.HELD)
+            return
         self._rejection.add(desired.digest)
         self._reverted(Outcome.REVERTED)
 

@@ -11,13 +11,16 @@ from typing import Any
 
 import msgspec
 
+from underlace.controller.devices import lasting
 from underlace.controller.run import Run, decoded
 from underlace.diff.change import changes
 from underlace.drivers.protocol import Driver
 from underlace.model.change import Change, Disruption
 from underlace.model.device import DEFAULT_VRF, DeviceObject, Key, Model
+from underlace.model.diagnostic import Diagnostic
 from underlace.model.fact import BASE, FragmentKey, port_scope, vrf_scope
 from underlace.model.ids import fabric
+from underlace.model.wire import UPGRADE_PENDING
 from underlace.store import devices, fragments
 
 NATIVE = 10
@@ -68,6 +71,14 @@ def device_plans(run: Run, native: Collection[str] | None) -> tuple[DevicePlan, 
     shown = sorted(sides)[:NATIVE] if native is None else [d for d in sides if d in native]
     context = _context(run, {d: sides[d] for d in shown}, set(run.fragments))
     return tuple(_device_plan(run, device, *sides[device], context.get(device)) for device in sorted(sides))
+
+
+def upgrades_brought(run: Run) -> list[Diagnostic]:
+    """What devices hold back until their next change, which this one is: no line of the plan shows it (law 10)."""
+    if not run.actor.sees_all:
+        return []
+    rows = devices.some(run.c, {key.device for key in run.fragments})
+    return [one for name in sorted(rows) for one in lasting(rows[name]) if one.code == UPGRADE_PENDING]
 
 
 def _objects(keys: Iterable[FragmentKey], hashes: Hashes, bodies: Mapping[str, str]) -> Model:

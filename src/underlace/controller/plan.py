@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from underlace.controller.devplan import DevicePlan, device_plans
+from underlace.controller.devplan import DevicePlan, device_plans, upgrades_brought
 from underlace.controller.run import Allocation, Edit, Run
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.resource import Resource
@@ -87,7 +87,7 @@ def plan(run: Run, native: Collection[str] | None = None) -> Plan:
         _visible(run, number_changes(run)),
         devices,
         _worst(devices),
-        _warnings(run),
+        (*_warnings(run), *upgrades_brought(run)),
     )
 
 
@@ -102,7 +102,7 @@ def applied(run: Run, show: bool = False, native: Collection[str] | None = None)
         tuple(sorted(run.devices)) if run.actor.sees_all else (),
         plans,
         _worst(plans),
-        _warnings(run),
+        (*_warnings(run), *(upgrades_brought(run) if show else ())),
     )
 
 

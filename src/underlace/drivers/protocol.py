@@ -89,6 +89,9 @@ class Door(Protocol):
     def run(self, plan: Sequence[Change[Keyed]]) -> list[Failure]:
         """Carry out changes in the order given; stop at the first refusal. Each step is idempotent after a crash."""
 
+    def life(self) -> str:
+        """A name for the time from one boot to the next: whatever a reboot clears is of one life."""
+
     def version(self) -> str:
         """The OS version as the device says it, e.g. "8.4.4"."""
 

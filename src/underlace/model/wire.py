@@ -34,7 +34,10 @@ Short = Annotated[str, msgspec.Meta(max_length=128)]
 """Names, digests and versions: a device is believed about itself, but does not fill the controller's store."""
 
 
-LASTING = frozenset({"address-claimed-twice"})
+UPGRADE_PENDING = "upgrade-pending"
+"""The device holds its state as a former release of its agent has configured it; the next change brings the rest."""
+
+LASTING = frozenset({"address-claimed-twice", UPGRADE_PENDING})
 """Codes of findings that are in every report for as long as they hold; any other one is told once."""
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from support.controlled import ADMIN, Rig, doc, quickstart, report, rig
 from underlace.access import Actor, Role, device_actor
+from underlace.controller.document import Request
 from underlace.model.device import decode_fragment, hash_fragment
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import Ref
@@ -219,6 +220,18 @@ def test_a_switch_that_is_gone_should_hold_nothing(fabric: Rig) -> None:
     assert fabric.controller.device(ADMIN, "leaf3").state == "in-sync"
     fabric.controller.forget(ADMIN, "leaf3")
     assert "leaf3" not in {d.name for d in fabric.controller.devices(ADMIN)}
+
+
+def test_a_plan_names_the_upgrade_that_it_brings(fabric: Rig) -> None:
+    """The lines of a plan are those of its change; the agent brings more, which only the agent can know (law 10)."""
+    manifest = fabric.controller.desired(LEAF1)
+    assert manifest is not None
+    pending = Diagnostic(Where(device="leaf1"), "upgrade-pending", "s", "leaf1 differs from revision 7: port/swp1.")
+    fabric.controller.report(LEAF1, msgspec.structs.replace(report(manifest, Outcome.HELD), diagnostics=(pending,)))
+    touches, spares = doc("port", "swp5@leaf1", enabled=False), doc("port", "swp5@leaf2", enabled=False)
+    assert pending in fabric.controller.plan(ADMIN, Request((touches,))).warnings
+    assert pending not in fabric.controller.plan(ADMIN, Request((spares,))).warnings
+    assert pending in fabric.controller.apply(ADMIN, Request((touches,), show=True)).warnings
 
 
 def test_what_goes_on_at_a_device_is_part_of_the_status(fabric: Rig) -> None:

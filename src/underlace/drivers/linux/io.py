@@ -24,6 +24,7 @@ from underlace.drivers.protocol import Duplicate, Failure, Items
 from underlace.model.change import Change, Key, Keyed
 
 _PROFILE = "frr defaults datacenter"
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _VERSION = re.compile(r"FRRouting (\d+(?:\.\d+)*)")
 
 
@@ -48,6 +49,10 @@ class LinuxDoor:
         self._neighbours = Neighbours(self._namespaces, Path(run_dir))
         self._next_hops = NextHops(self._namespaces)
         self._claims: dict[str, list[duplicates.Claim]] = {}
+
+    def life(self) -> str:
+        """The system's boot, and the underlay's namespace: in a lab, that is what a reboot makes anew."""
+        return f"{_BOOT.read_text().strip()} {self._namespaces.main_inode}"
 
     def version(self) -> str:
         """FRR's version."""

@@ -40,6 +40,11 @@ class Namespaces:
         return sorted(name for name in os.listdir(self._links) if names.VRF_PATTERN.fullmatch(name))
 
     @property
+    def main_inode(self) -> int:
+        """The number of the main namespace, as long as the system runs."""
+        return os.fstat(self._main).st_ino
+
+    @property
     def main_path(self) -> str:
         """The main namespace as an argument for `ip ... netns`."""
         return f"/proc/{os.getpid()}/fd/{self._main}"
