@@ -1,4 +1,5 @@
-"""System calls for namespaces and mounts, which Python has from 3.12 on or not at all. Only the standard library.
+"""System calls for namespaces, mounts and programs of the kernel. Python has some of them from 3.12 on. Only the
+standard library.
 
 A thread that enters a network namespace is there alone, and what it makes there (a socket, a process) stays there.
 """
@@ -6,7 +7,9 @@ A thread that enters a network namespace is there alone, and what it makes there
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import platform
 
 CLONE_NEWNS = 0x0002_0000
 CLONE_NEWUTS = 0x0400_0000
@@ -16,6 +19,9 @@ MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x4_0000
 MNT_DETACH = 0x2
+
+_BPF = {"x86_64": 321, "aarch64": 280}
+"""The number of bpf(2), by machine."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -53,3 +59,14 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 def unmount(target: str) -> None:
     """Take a mount away, when nobody uses it any more."""
     _checked(_libc.umount2(target.encode(), MNT_DETACH), "umount", target)
+
+
+def bpf(command: int, attribute: bytes) -> int:
+    """bpf(2). A descriptor, or 0; the attribute names its buffers by address. Raises OSError."""
+    if (number := _BPF.get(platform.machine())) is None:
+        raise OSError(errno.ENOSYS, f"bpf: {os.strerror(errno.ENOSYS)} on {platform.machine()}")
+    buffer = ctypes.create_string_buffer(attribute, len(attribute))
+    result: int = _libc.syscall(ctypes.c_long(number), ctypes.c_int(command), buffer, ctypes.c_uint(len(attribute)))
+    if result < 0:
+        _checked(result, "bpf")
+    return result

@@ -25,7 +25,9 @@ from underlace.drivers.linux.native import (
     Placement,
     PortLink,
     Route,
+    Tag,
     Vxlan,
+    passed,
 )
 from underlace.drivers.protocol import Failure, Items
 from underlace.model.change import Change, Key, Keyed, Verb
@@ -96,7 +98,7 @@ class FakeLinuxDoor:
                 begun = replace(item, settings=(), loopback_up=False) if item.name else None
             case Bridge():
                 begun = replace(item, settings=(), up=False)
-            case Vxlan() | Pair():
+            case Vxlan() | Pair() | Tag():
                 begun = replace(item, ready=False)
             case PortLink():
                 begun = replace(item, up=False, settings=())
@@ -133,6 +135,8 @@ class FakeLinuxDoor:
                 self._check_vxlan(verb, item)
             case Placement():
                 self._check_placement(item)
+            case Tag():
+                self._check_tag(verb, item)
             case PortLink():
                 self._check_port(item)
             case Address():
@@ -158,9 +162,13 @@ class FakeLinuxDoor:
             raise Refused(EXISTS)
 
     def _need_link(self, netns: str, link: str) -> None:
-        known = ("bridge", netns, link) in self.items or self.ports.get(link) == netns
+        known = ("bridge", netns, link) in self.items or self._lives(netns, link)
         if link != names.LOOPBACK and not known:
             raise Refused(NO_DEVICE.format(link))
+
+    def _lives(self, netns: str, link: str) -> bool:
+        """Whether a port, or a VLAN of one, is in a namespace."""
+        return self.ports.get(link) == netns or ("tag", netns, link) in self.items
 
     def _need_pair(self, route: Route) -> None:
         ends = (route.netns, route.peer) if route.side == 0 else (route.peer, route.netns)
@@ -189,9 +197,17 @@ class FakeLinuxDoor:
         if item.netns != names.MAIN and isinstance(link, PortLink) and link.up:
             raise SilentHarm(f"{item.port} moves while it is in use")
 
+    def _check_tag(self, verb: Verb, item: Tag) -> None:
+        port, _ = names.untag(item.link)
+        if self.ports.get(port) != item.trunk:
+            raise Refused(NO_DEVICE.format(port))
+        self._need_netns(item.netns)
+        if verb is Verb.CREATE and any(i.link == item.link for i in self.items.values() if isinstance(i, Tag)):
+            raise Refused(EXISTS)
+
     def _check_port(self, item: PortLink) -> None:
         self._need_netns(item.netns)
-        if self.ports.get(item.port) != item.netns:
+        if not self._lives(item.netns, item.port):
             raise Refused(NO_DEVICE.format(item.port))
         if item.bridge and ("bridge", item.netns, item.bridge) not in self.items:
             raise Refused(f'Error: argument "{item.bridge}" is wrong: Device does not exist')
@@ -212,8 +228,15 @@ class FakeLinuxDoor:
     def _check_guard(self, item: NftTable) -> None:
         if item.family == "netdev":
             port = item.name.removeprefix(names.GUARD_PREFIX)
-            if self.ports.get(port) != item.netns:
+            if not self._lives(item.netns, port):
                 raise SilentHarm(f"the guard of {port} stands where the port is not")
+            for vlan, netns in self._passed(item):
+                if ("tag", netns, names.tag(port, vlan)) not in self.items:
+                    raise SilentHarm(f"VLAN {vlan} of {port} would be taken for the port's own")
+
+    def _passed(self, guard: NftTable) -> list[tuple[int, str]]:
+        """VLANs that the guard of a port lets through, and the namespaces of their links."""
+        return [passed(element) for name, elements in guard.sets if name == "tags" for element in elements]
 
     def _check_frr(self, item: FrrLine | EvpnVni | EvpnVrf) -> None:
         if isinstance(item, EvpnVrf):
@@ -271,9 +294,19 @@ class FakeLinuxDoor:
                 ]
                 if members:
                     raise SilentHarm(f"{item.name} goes with members {members}")
-            case Placement() if item.netns != names.MAIN:
-                if ("port", item.netns, item.port) in self.items:
+            case Placement():
+                tags = [i.link for i in self.items.values() if isinstance(i, Tag) and i.trunk == item.netns]
+                if ("port", item.netns, item.port) in self.items and item.netns != names.MAIN:
                     raise SilentHarm(f"{item.port} leaves {item.netns} while it is in use")
+                if item.port in {names.untag(link)[0] for link in tags}:
+                    raise SilentHarm(f"{item.port} leaves its VLANs {tags} behind")
+            case Tag():
+                port, vlan = names.untag(item.link)
+                guard = self.items.get(("nft", item.trunk, "netdev", names.guard(port)))
+                if isinstance(guard, NftTable) and (vlan, item.netns) in self._passed(guard):
+                    raise SilentHarm(f"VLAN {vlan} of {port} is let through to nowhere")
+                if ("port", item.netns, item.link) in self.items:
+                    raise SilentHarm(f"{item.link} goes while it is in use")
             case NftTable() if item.family == "netdev":
                 port = item.name.removeprefix(names.GUARD_PREFIX)
                 link = self.items.get(("port", item.netns, port))
@@ -306,6 +339,8 @@ def _places(item: Item) -> tuple[str, ...]:
     match item:
         case Bridge() | Vxlan() | Placement() | PortLink() | Address() | Route() | NftTable():
             return (item.netns,)
+        case Tag():
+            return (item.netns, item.trunk)
         case Pair():
             return (item.one, item.other)
     return ()

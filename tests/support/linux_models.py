@@ -21,6 +21,7 @@ from underlace.model.device import (
     StaticRoute,
     Svi,
     System,
+    TaggedPort,
     Vrf,
 )
 
@@ -129,5 +130,15 @@ def red_shared() -> Objects:
     return peering(7, "vpc-1", ("10.1.0.0/16", "2001:db8:1::/48"), "vpc-2", ("10.9.0.0/16", "2001:db8:9::/48"))
 
 
+def trunk(*members: tuple[str, int, int, str]) -> Objects:
+    """VLANs of ports: (port, VLAN, VNI, VRF)."""
+    return [TaggedPort(*member) for member in members]
+
+
+TAGS = trunk(("swp2", 10, 10_201, "vpc-2"), ("swp3", 10, 10_101, "vpc-1"), ("swp6", 20, 10_101, "vpc-1"))
+"""Beside `red` and `shared`: a VLAN of another VPC than the port's own, its id on another port in another V-Net, and
+one of a port that nobody uses untagged."""
+
+
 def everything() -> Objects:
-    return base() + red() + shared() + heartbeat() + border() + red_shared() + statics()
+    return base() + red() + shared() + heartbeat() + border() + red_shared() + statics() + TAGS

@@ -79,7 +79,8 @@ class Faults:
 class MemoryDoor:
     """Holds `state`; `done`: changes carried out; `reads`: scopes read (None: all); `boot`: boot files.
 
-    claimed: the addresses that several hosts claim. lives: boots until now.
+    claimed: the addresses that several hosts claim. lacking: what the device cannot do, and why. lives: boots until
+    now.
     """
 
     def __init__(self, state: Items | None = None) -> None:
@@ -92,6 +93,7 @@ class MemoryDoor:
         self.saves = 0
         self.lives = 1
         self.claimed: list[Duplicate] = []
+        self.lacking: dict[str, str] = {}
         self._shown: dict[Key, Keyed] = {}
 
     def read(self, scope: Collection[Key] | None = None) -> Items:
@@ -140,6 +142,9 @@ class MemoryDoor:
 
     def duplicates(self) -> list[Duplicate]:
         return self.claimed
+
+    def lacks(self) -> dict[str, str]:
+        return self.lacking
 
     def reboot(self) -> None:
         """Power comes back: the device runs what its boot files say."""

@@ -30,6 +30,7 @@ from underlace.model.device import (
     StaticRoute,
     Svi,
     System,
+    TaggedPort,
     Vrf,
 )
 
@@ -104,6 +105,7 @@ def leaves(draw: st.DrawFn, least_vrfs: int = 0) -> Model:
     for one, other in permutations(routed, 2):
         if one < other and draw(st.booleans()):
             _draw_peering(draft, numbers.pop(), *(draw(st.permutations((one, other)))))
+    _draw_tags(draft)
     return {one.key: one for one in draft.objects}
 
 
@@ -176,6 +178,20 @@ def _draw_domain(draft: _Draft, vrf: str, vni: int, gateway: bool) -> None:
         draft.objects.append(Svi(vni, vrf, draw(_gateways), mac))
     while (port := draft.port()) is not None:
         draft.objects.append(AccessPort(port, vni, vrf))
+
+
+def _draw_tags(draft: _Draft) -> None:
+    """VLANs on ports that are used by no V-Net, or by one untagged. An id means another V-Net on each port."""
+    routed = {one.port for one in draft.objects if isinstance(one, RoutedPort)}
+    ports = [port for port in PORTS if port not in routed and port not in draft.underlay]
+    for domain in [one for one in draft.objects if isinstance(one, L2Vni)]:
+        for port, vlan in draft.draw(
+            st.sets(st.tuples(st.sampled_from(ports), st.sampled_from((10, 4094))), max_size=2)
+        ):
+            if not any(isinstance(one, TaggedPort) and one.key[1:] == (port, str(vlan)) for one in draft.objects):
+                draft.objects.append(
+                    TaggedPort(port, vlan, domain.vni, draft.draw(st.sampled_from([None, domain.vrf])))
+                )
 
 
 def _draw_outside(draft: _Draft, vrf: str) -> None:
@@ -280,7 +296,9 @@ def resolvable(one: DeviceObject, field: str, model: Model) -> bool:
     if isinstance(one, BgpRouter) and field == "evpn":
         return one.vrf == DEFAULT_VRF
     if isinstance(one, Port) and field == "underlay":  # a port in use by a VRF cannot be underlay
-        return not any(isinstance(o, (AccessPort, RoutedPort)) and o.port == one.name for o in model.values())
+        return not any(
+            isinstance(o, (AccessPort, RoutedPort, TaggedPort)) and o.port == one.name for o in model.values()
+        )
     if isinstance(one, Port) and field == "mtu":
         return not any(isinstance(o, RoutedPort) and o.port == one.name for o in model.values())
     if isinstance(one, Vrf) and one.l3vni is None:

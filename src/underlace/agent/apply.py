@@ -17,7 +17,7 @@ from underlace.agent.clock import Clock
 from underlace.agent.log import Log
 from underlace.diff.change import changes
 from underlace.diff.order import ordered
-from underlace.drivers.protocol import Door, Duplicate, Failure, Items, Observer
+from underlace.drivers.protocol import Door, Duplicate, Failure, Items, Limited, Observer
 from underlace.model.change import Change, Key, Keyed, Verb
 from underlace.model.diagnostic import Diagnostic, Where
 
@@ -71,6 +71,11 @@ class Applier:
     def duplicates(self) -> Sequence[Duplicate]:
         """Addresses that several hosts claim, as of the last full read."""
         return self._door.duplicates() if isinstance(self._door, Observer) else ()
+
+    def lacks(self) -> Mapping[str, str]:
+        """What the device cannot do of what its OS can. Raises DeviceFault."""
+        with self._faults():
+            return self._door.lacks() if isinstance(self._door, Limited) else {}
 
     def forget(self) -> None:
         """Distrust what is known: the next step begins with a full read."""

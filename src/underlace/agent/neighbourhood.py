@@ -1,25 +1,46 @@
-"""What hosts do to each other, as warnings that stand in the report for as long as it goes on."""
+"""What hosts do to each other and what the device cannot do, as warnings that stand in the report while it is so."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
 
+from underlace.agent.apply import DeviceFault
 from underlace.agent.ledger import FINDINGS_MAX
 from underlace.agent.parts import Parts
 from underlace.drivers.protocol import Duplicate
-from underlace.model.diagnostic import Diagnostic, Severity
+from underlace.model.diagnostic import Diagnostic, Severity, Where
 
 SHOWN = 10
 """Addresses of a V-Net, and MAC addresses of an address, that are named one by one: hosts can make up any number."""
 
 
 def watch(parts: Parts) -> None:
-    """Have the next report say which addresses several hosts claim, and the log when that begins."""
+    """Have the next report say which addresses several hosts claim and what the device lacks, and the log when that
+    begins."""
     found = sorted(parts.applier.duplicates())
     lasting = [_finding(parts, list(of_one)) for _, of_one in groupby(found, lambda one: (one.vrf, one.vni))]
-    for one in parts.ledger.lasting("neighbourhood", lasting[:FINDINGS_MAX]):
+    for one in parts.ledger.lasting("neighbourhood", [*_lacking(parts), *lasting][:FINDINGS_MAX]):
         parts.log.finding(one)
+
+
+def _lacking(parts: Parts) -> list[Diagnostic]:
+    try:
+        lacks = parts.applier.lacks()
+    except DeviceFault:
+        return []  # it could not be tried: nobody knows, and an apply that needs it will tell
+    device = parts.config.device
+    return [
+        Diagnostic(
+            Where(device=device, pointer=f"/{feature}"),
+            "device-cannot",
+            "A device cannot do all that its operating system can.",
+            why,
+            "Nothing, as long as no intent needs it: plans refuse what does. Else give the device what it lacks.",
+            Severity.WARNING,
+        )
+        for feature, why in sorted(lacks.items())
+    ]
 
 
 def _finding(parts: Parts, of_one: Sequence[Duplicate]) -> Diagnostic:

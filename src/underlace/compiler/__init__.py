@@ -1,6 +1,6 @@
 """From resources to fragments: resolve, compile, merge, check against what devices can do; and explain."""
 
-from underlace.compiler.capability import check_budget, check_capabilities
+from underlace.compiler.capability import check_budget, check_capabilities, limited
 from underlace.compiler.device import check_device
 from underlace.compiler.explain import Reason, Why, explain
 from underlace.compiler.fragment import Compiled, Fragment, Merge, compile_facts, compile_fragments, merged
@@ -19,6 +19,7 @@ __all__ = [
     "compile_fragments",
     "dangling",
     "explain",
+    "limited",
     "merged",
     "still_referred",
     "taken",

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from underlace.model.capability import Capabilities
 from underlace.model.device import BgpRouter, DeviceObject, L2Vni, Port, Protection, System, TaggedPort, Vrf
 from underlace.model.device.bgp import DEFAULT_VRF
 from underlace.model.diagnostic import Diagnostic, Where
 from underlace.model.ids import Ref
 from underlace.model.net import RD_RANGE
+from underlace.model.wire import CANNOT
 
 Because = Callable[[DeviceObject], Iterable[Ref]]
 """Who asked for an object."""
@@ -26,6 +29,13 @@ class _Gap(NamedTuple):
 
 def nobody(_: DeviceObject) -> Iterable[Ref]:
     return ()
+
+
+def limited(capabilities: Capabilities, told: Iterable[Diagnostic]) -> Capabilities:
+    """What a device can do: what its OS can, without what it says that it lacks itself."""
+    lacks = {one.where.pointer.removeprefix("/"): one.detail for one in told if one.code == CANNOT}
+    off = {name: why for name, why in lacks.items() if getattr(capabilities, name, None) is True}
+    return replace(capabilities, **dict.fromkeys(off, False), why=capabilities.why | off) if off else capabilities
 
 
 def check_capabilities(

@@ -17,7 +17,7 @@ from underlace.drivers.protocol import Driver
 from underlace.model.device import DeviceObject, decode_fragment
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import fabric
-from underlace.model.wire import LASTING
+from underlace.model.wire import CANNOT, LASTING
 from underlace.store import devices, fragments, ledger, numbers
 from underlace.store.devices import DeviceRow
 from underlace.store.view import StoreView
@@ -164,8 +164,9 @@ def _shown(engine: Engine, row: DeviceRow, os: str) -> Device:
 
 
 def lasting(row: DeviceRow) -> list[Diagnostic]:
-    """What goes on at the device, by its last report."""
-    return [one for one in msgspec.json.decode(row.diagnostics, type=list[Diagnostic]) if one.code in LASTING]
+    """What goes on at the device, by its last report. What it cannot do matters to plans alone."""
+    told = msgspec.json.decode(row.diagnostics, type=list[Diagnostic])
+    return [one for one in told if one.code in LASTING and one.code != CANNOT]
 
 
 def word_of(row: DeviceRow) -> str:

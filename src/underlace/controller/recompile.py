@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from underlace.compiler import Compiled, Fragment, Merge, check_budget, check_capabilities, compile_facts
+import msgspec
+
+from underlace.compiler import Compiled, Fragment, Merge, check_budget, check_capabilities, compile_facts, limited
 from underlace.controller.run import Devices, Run, decoded
 from underlace.model.capability import Capabilities
 from underlace.model.device import DeviceObject, Key
@@ -20,7 +22,9 @@ from underlace.model.diagnostic import Diagnostic, Where
 from underlace.model.fact import FragmentKey
 from underlace.model.ids import Ref, fabric
 from underlace.model.resource import Resource
+from underlace.model.wire import CANNOT
 from underlace.store import devices, fragments, rows
+from underlace.store.devices import DeviceRow
 from underlace.store.fragments import Touch
 from underlace.store.view import slot_device
 
@@ -141,15 +145,23 @@ def _check_devices(
     placed = {key.device for key in changed if key.scope.startswith(VRF) and before[key] is None}
     vrfs = fragments.vrf_counts(run.c, placed) if placed else {}
     known: dict[tuple[str, str], Capabilities] = {}
+    said = devices.some(run.c, by_device)
     for device, found in sorted(by_device.items()):
         capabilities = _capabilities(run, device, known)
         if capabilities is None:
             continue
+        if device in said:
+            capabilities = limited(capabilities, _told(said[device]))
         if device in vrfs:
             run.found += check_budget(device, vrfs[device], capabilities)
         owners = _Owners(run, device)
         for _, fragment in found:
             run.found += check_capabilities(device, decoded(run.bodies[fragment.hash]).values(), capabilities, owners)
+
+
+def _told(row: DeviceRow) -> list[Diagnostic]:
+    """What a device said last, where that is about what it cannot do."""
+    return msgspec.json.decode(row.diagnostics, type=list[Diagnostic]) if CANNOT in row.diagnostics else []
 
 
 class _Owners:

@@ -80,6 +80,15 @@ class Observer(Protocol):
         """As of the last full read; of a V-Net on several devices, what this one can see of it."""
 
 
+@runtime_checkable
+class Limited(Protocol):
+    """A door to a device that may be able to do less than its OS at that version."""
+
+    def lacks(self) -> Mapping[str, str]:
+        """Names of `Capabilities` that this device does not have, and why. May raise OSError."""
+        ...
+
+
 class Door(Protocol):
     """The only way to a device. Synchronous; every call may raise OSError when the device does not answer at all."""
 

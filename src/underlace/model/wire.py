@@ -37,7 +37,10 @@ Short = Annotated[str, msgspec.Meta(max_length=128)]
 UPGRADE_PENDING = "upgrade-pending"
 """The device holds its state as a former release of its agent has configured it; the next change brings the rest."""
 
-LASTING = frozenset({"address-claimed-twice", UPGRADE_PENDING})
+CANNOT = "device-cannot"
+"""Code of a finding that a device lacks what its OS has; its pointer is "/" and a name of `Capabilities`."""
+
+LASTING = frozenset({"address-claimed-twice", CANNOT, UPGRADE_PENDING})
 """Codes of findings that are in every report for as long as they hold; any other one is told once."""
 
 

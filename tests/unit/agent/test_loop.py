@@ -11,7 +11,7 @@ from underlace.agent.client import Refusal, Unreachable
 from underlace.agent.ledger import FINDINGS_MAX
 from underlace.drivers.protocol import Duplicate
 from underlace.model.device import BgpRouter
-from underlace.model.wire import LASTING, Manifest, Receipt, Report
+from underlace.model.wire import CANNOT, LASTING, Manifest, Receipt, Report
 
 RED = {"base": [port("swp1")], "vrf:red": [vrf("red", 100), BgpRouter("red", asn=65000)]}
 BLUE = {"base": [port("swp1")], "vrf:blue": [vrf("blue", 200), BgpRouter("blue", asn=65000)]}
@@ -625,6 +625,19 @@ class TestController:
             rig.turns()
             assert rig.clock.now - began < 75.0
         assert rig.controller.reports[-1].drift == ("vrf:red",)
+
+    def test_what_the_device_lacks_is_in_every_report(self, rig: Rig) -> None:
+        rig.door.lacking = {"tagged_ports": "This device has no 8021q."}
+        rig.settled_on(RED)
+        (found,) = rig.controller.reports[-1].diagnostics
+        assert (found.code, found.where.pointer, found.detail) == (
+            CANNOT,
+            "/tagged_ports",
+            rig.door.lacking["tagged_ports"],
+        )
+        rig.controller.want(BOTH)
+        rig.turns(2)
+        assert rig.controller.reports[-1].diagnostics == (found,)
 
     def test_an_address_that_two_hosts_claim_is_in_every_report_until_it_ends(self, rig: Rig) -> None:
         rig.settled_on(RED)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from underlace.compiler import check_budget, check_capabilities
+from underlace.compiler import check_budget, check_capabilities, limited
 from underlace.model.capability import Capabilities
 from underlace.model.device import BgpRouter, DeviceObject, L2Vni, Port, Protection, System, TaggedPort, Vrf
+from underlace.model.diagnostic import Diagnostic, Where
 from underlace.model.ids import Ref
+from underlace.model.wire import CANNOT
 
 ABLE = Capabilities("linux", "8.4.4", tagged_ports=True)
 OWNER = Ref("vnet", "acme", "web")
@@ -51,6 +53,15 @@ def test_no_gap() -> None:
         BgpRouter("vpc-1", maximum_paths=1),
     ]
     assert check_capabilities("leaf1", items, ABLE) == []
+
+
+def test_what_a_device_says_that_it_lacks_is_missing() -> None:
+    def told(code: str, feature: str) -> Diagnostic:
+        return Diagnostic(Where(device="leaf1", pointer=f"/{feature}"), code, "s", "This device has no 8021q.")
+
+    found = limited(ABLE, [told(CANNOT, "tagged_ports"), told(CANNOT, "os"), told(CANNOT, "why"), told("x", "y")])
+    assert (found.tagged_ports, found.why) == (False, {"tagged_ports": "This device has no 8021q."})
+    assert limited(ABLE, [told("address-claimed-twice", "tagged_ports")]) is ABLE
 
 
 def test_the_reason_of_the_device_is_told() -> None:

@@ -15,7 +15,7 @@ from underlace.controller.document import Request
 from underlace.model.device import decode_fragment, hash_fragment
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import Ref
-from underlace.model.wire import Manifest, Outcome, Report, manifest_digest
+from underlace.model.wire import CANNOT, Manifest, Outcome, Report, manifest_digest
 from underlace.store import devices, fragments
 
 LEAF1 = device_actor("leaf1")
@@ -246,3 +246,20 @@ def test_what_goes_on_at_a_device_is_part_of_the_status(fabric: Rig) -> None:
     assert fabric.controller.status(Actor("u", Role.TENANT, frozenset({"acme"}))).warnings == ()
     fabric.controller.report(LEAF1, held)
     assert fabric.controller.status(ADMIN).warnings == ()
+
+
+def test_what_a_device_says_that_it_lacks_is_refused_at_plan_time(fabric: Rig) -> None:
+    """And is no warning: nobody may need it."""
+    manifest = fabric.controller.desired(LEAF1)
+    assert manifest is not None
+    tagged = doc("vnet", "tagged", "acme", vpc="red", ports=[{"port": "swp12@leaf1", "vlan": 5}])
+    assert fabric.plan(tagged).revision
+    lacks = Diagnostic(Where(device="leaf1", pointer="/tagged_ports"), CANNOT, "s", "This device has no 8021q.")
+    held = report(manifest, Outcome.HELD)
+    fabric.controller.report(LEAF1, msgspec.structs.replace(held, diagnostics=(lacks,)))
+    assert fabric.controller.status(ADMIN).warnings == ()
+    with pytest.raises(Refused) as refused:
+        fabric.plan(tagged)
+    (found,) = refused.value.diagnostics
+    assert (found.code, found.where.resource) == ("capability-missing", "vnet/acme/tagged")
+    assert found.detail.endswith("This device has no 8021q.")

@@ -28,8 +28,7 @@ def test_capabilities_follow_the_version() -> None:
     assert DRIVER.capabilities("8.4.4").vrf_maximum_paths == 1
     assert DRIVER.capabilities("10.3").vrf_maximum_paths > 1
     assert DRIVER.capabilities("").version == "8.4"
-    assert not DRIVER.capabilities().tagged_ports
-    assert DRIVER.capabilities().why["tagged_ports"]
+    assert DRIVER.capabilities().tagged_ports
 
 
 def test_every_port_that_is_not_underlay_is_guarded_where_it_lives() -> None:
@@ -52,6 +51,7 @@ def test_a_port_without_a_use_passes_nothing() -> None:
     assert "  counter drop" in table(items, "", "netdev", "underlace_swp8").skeleton
     used = table(items, "vpc-1", "netdev", "underlace_swp2")
     assert dict(used.sets) == {
+        "tags": {'10 comment "vpc-2"'},
         "underlay4": {"10.255.0.0/24"},
         "underlay6": {"2001:db8:f::/48"},
         "hosts4": {"10.1.1.0/24", "0.0.0.0"},
@@ -177,8 +177,37 @@ def test_tenant_text_reaches_no_device() -> None:
     assert DRIVER.items(noisy) == DRIVER.items(everything())
 
 
-def test_tagged_ports_are_left_out() -> None:
-    assert DRIVER.items([*base(), TaggedPort("swp2", 10, 10101, "vpc-1")]) == DRIVER.items(base())
+def test_a_vlan_has_a_link_behind_a_guard_of_its_own() -> None:
+    items = DRIVER.items(everything())
+    link = items["port", "vpc-2", "swp2.10"]
+    assert isinstance(link, PortLink)
+    assert (link.bridge, link.up) == ("br10201", True)
+    assert {("tag", "vpc-2", "swp2.10"), ("nft", "vpc-2", "netdev", "underlace_swp2.10")} < link.refs
+    assert ("placement", "vpc-1", "swp2") in items["tag", "vpc-2", "swp2.10"].refs
+    guard = table(items, "vpc-2", "netdev", "underlace_swp2.10")
+    assert "10.9.1.0/24" in dict(guard.sets)["hosts4"]
+    assert "  ether type { 8021q, 8021ad } counter drop" in guard.skeleton
+
+
+def test_a_guard_lets_a_vlan_through_while_its_link_stands() -> None:
+    """Before it is made and after it is gone, the kernel would take the frames for the port's own."""
+    items = DRIVER.items(everything())
+    for netns, port, tag in (("vpc-1", "swp2", "vpc-2"), ("", "swp6", "vpc-1")):
+        guard = table(items, netns, "netdev", f"underlace_{port}")
+        (element,) = dict(guard.sets)["tags"]
+        vlan, _, _ = element.partition(" ")
+        assert ("tag", tag, f"{port}.{vlan}") in guard.refs
+        rules = list(guard.skeleton)
+        dropped = rules.index("  vlan id != 0 counter drop")
+        assert rules.index("  ether type 8021ad counter drop") < rules.index("  vlan id @tags accept") < dropped
+    assert "  vlan id != 0 counter drop" in table(items, "vpc-3", "netdev", "underlace_swp4").skeleton
+
+
+def test_a_vlan_that_moves_hurts_and_one_that_comes_does_not() -> None:
+    one = TaggedPort("swp2", 10, 10_201, "vpc-2")
+    assert DRIVER.disruption(change(None, one)) is Disruption.HITLESS
+    assert DRIVER.disruption(change(one, None)) is Disruption.HITLESS
+    assert DRIVER.disruption(change(one, replace(one, vni=10_101, vrf="vpc-1"))) is Disruption.OUTAGE
 
 
 @pytest.mark.parametrize("objects", [[], base()[:1], red(), red_shared(), border(), [Port("swp1")]])

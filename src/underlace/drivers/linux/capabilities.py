@@ -15,11 +15,10 @@ def capabilities(version: str = "") -> Capabilities:
         version=version or OLDEST,
         max_vrfs=1_000,
         max_underlay_mtu=9_216,
-        tagged_ports=False,
+        tagged_ports=True,
         closed_underlay=True,
         vrf_maximum_paths=16 if major >= 10 else 1,
         why={
-            "tagged_ports": "this driver makes no 802.1Q members; connect the port as an access port",
             "vrf_maximum_paths": "FRR below 10 loses the router MAC of the next hop that remains (FRR issue 14108)",
             "max_vrfs": "each VRF is a network namespace, and FRR sees them more slowly the more there are",
         },

@@ -16,6 +16,7 @@ from underlace.model.device import (
     RoutedPort,
     Svi,
     System,
+    TaggedPort,
     Vrf,
 )
 
@@ -51,6 +52,7 @@ _FIELDS: Mapping[type[DeviceObject], Mapping[str, Disruption]] = {
     Svi: {"vrf": Disruption.OUTAGE, "mac": Disruption.FLAP, "addresses": Disruption.HITLESS},
     # A port that changes its namespace goes down and comes up again (hazards 5).
     AccessPort: {"vni": Disruption.OUTAGE, "vrf": Disruption.OUTAGE},
+    TaggedPort: {"vni": Disruption.OUTAGE, "vrf": Disruption.OUTAGE},
     RoutedPort: {"vrf": Disruption.OUTAGE, "addresses": Disruption.HITLESS, "mtu": Disruption.FLAP},
     Leak: {"number": Disruption.FLAP, "side": Disruption.FLAP},
 }

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from itertools import groupby, zip_longest
+from typing import cast
 
 import msgspec
 
 from underlace.drivers.linux import links, names, programs, rules
 from underlace.drivers.linux.commands import commands
 from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link, present_links, write_settings
-from underlace.drivers.linux.native import Address, EvpnVni, EvpnVrf, FrrLine, Item, Netns, NftTable, Vxlan
+from underlace.drivers.linux.native import Address, EvpnVni, EvpnVrf, FrrLine, Item, Netns, NftTable, Tag, Vxlan
 from underlace.drivers.linux.programs import Command, Refusal
 from underlace.drivers.linux.render import FORWARDING
+from underlace.drivers.linux.tags import Tags
 from underlace.model.change import Change, Key, Verb
 
 Plan = Sequence[Change[Item]]
@@ -52,8 +54,8 @@ def _tool(change: Change[Item]) -> tuple[str, Verb | None]:
 class Executor:
     """Runs a plan on the device."""
 
-    def __init__(self, namespaces: Namespaces, memory: rules.Memory) -> None:
-        self._namespaces, self._memory = namespaces, memory
+    def __init__(self, namespaces: Namespaces, memory: rules.Memory, tags: Tags) -> None:
+        self._namespaces, self._memory, self._tags = namespaces, memory, tags
 
     def run(self, plan: Plan) -> None:
         """Every change in order. Raises Refusal at the first that the device does not take."""
@@ -72,6 +74,8 @@ class Executor:
             self._filters(changes)
         elif tool == "netns":
             self._netns(changes, verb)
+        elif tool == "tag":
+            self._tags.run(cast("Sequence[Change[Tag]]", changes))
         else:
             if tool == "vxlan" and verb is not Verb.DELETE:
                 self._await_bridges(changes)

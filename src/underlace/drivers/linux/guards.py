@@ -10,78 +10,121 @@ The sets that packets fill themselves are no part of the state that Underlace ow
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from underlace.drivers.linux import names
-from underlace.drivers.linux.native import NftTable
+from underlace.drivers.linux.native import NftTable, passing
 from underlace.drivers.linux.normalise import by_family, collapsed
 
-Use = Literal["none", "bridged", "routed"]
+Use = Literal["none", "bridged", "routed", "tagged"]
+"""tagged: of a VLAN of a port, which a bridge has."""
+
 Sets = tuple[tuple[str, frozenset[str]], ...]
 
 CLOSED_RULE = "  counter drop"
 ICMP_ERRORS = "destination-unreachable, time-exceeded, parameter-problem"
 
-MACS_MAX = 1_024
-"""MAC addresses behind a port at a time, a hypervisor's with its machines included."""
-
-CLAIMS_MAX = 2_048
-"""(address, MAC address) pairs that hosts behind a port claim at a time, per family."""
-
 CLAIM_SECONDS = 180
 """How long a claim is remembered after it was last made: the time of RFC 7432 §15.1 for duplicates."""
 
-DISCOVERY_RATE, DISCOVERY_BURST = 100, 500
-"""ARP and neighbour discovery of a port, per second. A machine that talks to ten others sends less than one."""
+
+class Bounds(NamedTuple):
+    """What may be behind a port at a time, and what it may send a second.
+
+    macs: MAC addresses. claims: (address, MAC address) pairs that hosts claim, per family. discovery, burst: ARP and
+    neighbour discovery; a machine that talks to ten others sends less than one.
+    """
+
+    macs: int
+    claims: int
+    discovery: int
+    burst: int
+
+
+SERVER = Bounds(1_024, 2_048, 100, 500)
+"""A server, a hypervisor with its machines included."""
 
 _UNNUMBERED = frozenset({"0.0.0.0/32", "::/128", "fe80::/10"})
 """Sources of hosts that have no address yet, and link-local ones."""
 
-_HOST_SETS = (
-    " set hosts4 { type ipv4_addr; flags interval; }",
-    " set hosts6 { type ipv6_addr; flags interval; }",
-    *(
-        f" set claims{v} {{ type ipv{v}_addr . ether_addr; size {CLAIMS_MAX}; flags dynamic,timeout; "
-        f"timeout {CLAIM_SECONDS}s; }}"
-        for v in (4, 6)
-    ),
-)
-_MACS_SET = f" set macs {{ type ether_addr; size {MACS_MAX}; flags dynamic,timeout; timeout 300s; }}"
+_TAGS_SET = " set tags { typeof vlan id; }"
+_LET_TAGS = "  vlan id @tags accept"
+_MORE_TAGS = "  meta protocol { 8021q, 8021ad } counter drop"
+"""Behind two tags no rule would match, and the kernel strips them later."""
+
 _SOLICITS = "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert }"
 
 
-def guard(
-    netns: str, port: str, use: Use, underlay: frozenset[str], subnets: frozenset[str] | None, rate: int
-) -> NftTable:
-    """subnets: what hosts behind the port may claim; None where no address of the device is a gateway. A neighbour
-    that a gateway learns becomes a host route in the whole VPC (type-2). rate: of ICMP to the device.
+class Behind(NamedTuple):
+    """What is behind a port, or behind a VLAN of one.
+
+    subnets: what hosts there may claim; None where no address of the device is a gateway. A neighbour that a gateway
+    learns becomes a host route in the whole VPC (type-2). tags: VLANs with a link of their own, and its namespace.
     """
+
+    use: Use = "none"
+    subnets: frozenset[str] | None = None
+    tags: Mapping[int, str] = {}
+    bounds: Bounds = SERVER
+
+
+def guard(netns: str, port: str, behind: Behind, underlay: frozenset[str], rate: int) -> NftTable:
+    """rate: of ICMP to the device."""
     hook = f'  type filter hook ingress device "{port}" priority -500; policy accept;'
+    use, subnets, tags, bounds = behind
+    families, bridged = underlay_families(underlay), use in ("bridged", "tagged")
     if use == "none":
-        chain = (" chain ingress {", hook, CLOSED_RULE, " }")
-        return NftTable(netns, "netdev", names.guard(port), chain)
-    families = underlay_families(underlay)
+        rules = [*(_tags(use, tags) if tags else ()), CLOSED_RULE]
+        skeleton = (*([_TAGS_SET] if tags else []), " chain ingress {", hook, *rules, " }")
+        return NftTable(netns, "netdev", names.guard(port), skeleton, _elements(tags))
     skeleton = (
+        *([_TAGS_SET] if tags else []),
         *underlay_sets(families),
-        *([_MACS_SET] if use == "bridged" else []),
-        *(() if subnets is None else _HOST_SETS),
+        *([_macs_set(bounds)] if bridged else []),
+        *(() if subnets is None else _host_sets(bounds)),
         " chain ingress {",
         hook,
-        # Behind tags no rule below would match, and the kernel strips them later.
-        "  meta protocol { 8021q, 8021ad } counter drop",
-        *(_few_macs() if use == "bridged" else []),
-        *_rates(rate),
+        *_tags(use, tags),
+        *(_few_macs() if bridged else []),
+        *_rates(rate, bounds),
         *(() if subnets is None else _claims(subnets)),
         *closed(families, f"udp dport {names.VXLAN_PORT} counter drop"),
         *closed(families, "counter drop"),
         " }",
     )
-    sets = underlay_elements(underlay)
+    sets = (*_elements(tags), *underlay_elements(underlay))
     if subnets is not None:
-        sets = tuple(sorted((*sets, *prefix_sets("hosts", collapsed(subnets | _UNNUMBERED)))))
-    return NftTable(netns, "netdev", names.guard(port), skeleton, sets)
+        sets = (*sets, *prefix_sets("hosts", collapsed(subnets | _UNNUMBERED)))
+    return NftTable(netns, "netdev", names.guard(port), skeleton, tuple(sorted(sets)))
+
+
+def _tags(use: Use, tags: Mapping[int, str]) -> list[str]:
+    """A tag is for a VLAN of this port that has a link, and one at a time. A priority tag (VLAN 0) is none: its
+    packets are the port's own, and the rules below see through it."""
+    if use == "tagged":
+        return ["  ether type { 8021q, 8021ad } counter drop"]
+    passes = [_LET_TAGS] if tags else []
+    return [_MORE_TAGS, "  ether type 8021ad counter drop", *passes, "  vlan id != 0 counter drop"]
+
+
+def _elements(tags: Mapping[int, str]) -> Sets:
+    return (("tags", frozenset(passing(vlan, netns) for vlan, netns in tags.items())),) if tags else ()
+
+
+def _host_sets(bounds: Bounds) -> list[str]:
+    claims = (
+        f" set claims{v} {{ type ipv{v}_addr . ether_addr; size {bounds.claims}; flags dynamic,timeout; "
+        f"timeout {CLAIM_SECONDS}s; }}"
+        for v in (4, 6)
+    )
+    hosts = (f" set hosts{v} {{ type ipv{v}_addr; flags interval; }}" for v in (4, 6))
+    return [*hosts, *claims]
+
+
+def _macs_set(bounds: Bounds) -> str:
+    return f" set macs {{ type ether_addr; size {bounds.macs}; flags dynamic,timeout; timeout 300s; }}"
 
 
 def limits_claims(table: NftTable) -> bool:
@@ -114,9 +157,9 @@ def _few_macs() -> list[str]:
     return ["  update @macs { ether saddr }", "  ether saddr != @macs counter drop"]
 
 
-def _rates(rate: int) -> list[str]:
+def _rates(rate: int, bounds: Bounds) -> list[str]:
     """Of what the device's own processor has to answer, each port has a share of its own."""
-    over = f"limit rate over {DISCOVERY_RATE}/second burst {DISCOVERY_BURST} packets counter drop"
+    over = f"limit rate over {bounds.discovery}/second burst {bounds.burst} packets counter drop"
     found = [f"  meta protocol arp {over}", f"  {_SOLICITS} {over}"]
     if rate > 0:
         over = f"fib daddr type local limit rate over {rate}/second burst {rate} packets counter drop"

@@ -20,6 +20,7 @@ from underlace.drivers.linux.native import Address, Item, Netns, Settings, Vxlan
 from underlace.drivers.linux.neighbours import Neighbours, decode
 from underlace.drivers.linux.next_hops import NextHops
 from underlace.drivers.linux.render import FORWARDING, NETNS_SETTINGS
+from underlace.drivers.linux.tags import Tags
 from underlace.drivers.protocol import Duplicate, Failure, Items
 from underlace.model.change import Change, Key, Keyed
 
@@ -44,7 +45,8 @@ class LinuxDoor:
         self._frr = Path(frr_dir)
         self._namespaces = Namespaces(main_netns, Path(run_dir, "netns"), Path(netns_dir))
         self._memory = rules.Memory(Path(run_dir, "underlace-rules.json"))
-        self._executor = Executor(self._namespaces, self._memory)
+        self._tags = Tags(self._namespaces, Path(run_dir, "underlace-programs"))
+        self._executor = Executor(self._namespaces, self._memory, self._tags)
         self._addresses = Addresses(self._namespaces)
         self._neighbours = Neighbours(self._namespaces, Path(run_dir))
         self._next_hops = NextHops(self._namespaces)
@@ -70,10 +72,12 @@ class LinuxDoor:
         found: list[Item] = []
         ends: list[kernel.PairEnd] = []
         routed: list[tuple[str, list[kernel.RouteInfo]]] = []
+        seen: dict[str, list[kernel.Link]] = {}
         for netns in (names.MAIN, *vrfs):
             if wanted is None or netns in wanted:
                 with suppress(NoNamespace), self._namespaces.inside(netns):
-                    self._read_netns(netns, found, ends, routed)
+                    seen[netns] = self._read_netns(netns, found, ends, routed)
+        found += self._tags.read(seen)
         if wanted is None or "frr" in {key[0] for key in scope or ()}:
             found += self._read_frr(vrfs)
         if wanted is None:
@@ -89,8 +93,8 @@ class LinuxDoor:
         found: list[Item],
         ends: list[kernel.PairEnd],
         routed: list[tuple[str, list[kernel.RouteInfo]]],
-    ) -> None:
-        """Everything of the namespace that the thread is in."""
+    ) -> list[kernel.Link]:
+        """Everything of the namespace that the thread is in, and its links."""
         before = len(found)
         seen = kernel.decode_links(programs.ask("ip", "-json", "-details", "address", "show"))
         settings = read_settings("", NETNS_SETTINGS)
@@ -108,6 +112,7 @@ class LinuxDoor:
             for family, everywhere in (("-4", "0.0.0.0/0"), ("-6", "::/0")):
                 said = programs.ask("ip", "-json", family, "route", "show", "proto", names.ROUTE_PROTOCOL)
                 routed.append((netns, kernel.decode_routes(said, everywhere)))
+        return seen
 
     def _read_frr(self, vrfs: Collection[str]) -> Iterator[Item]:
         running = programs.show("show running-config")
@@ -132,6 +137,11 @@ class LinuxDoor:
 
     def duplicates(self) -> list[Duplicate]:
         return duplicates.duplicates(chain.from_iterable(self._claims.values()))
+
+    def lacks(self) -> dict[str, str]:
+        """Tagged ports, where neither kernel nor privilege is there for them."""
+        means = self._tags.means
+        return {} if means.way else {"tagged_ports": f"This device has {means.lacking}."}
 
     def save(self, items: Items) -> None:
         """Write FRR's boot files; the kernel's part comes from the agent's cache after a reboot."""

@@ -22,9 +22,10 @@ class AddressInfo(msgspec.Struct, frozen=True):
 
 
 class LinkData(msgspec.Struct, frozen=True):
-    """info_data of a VXLAN link."""
+    """info_data of a VXLAN link, or of a VLAN's."""
 
     id: int | str = 0
+    protocol: str = ""
     local: str = ""
     port: int = 0
     learning: bool = True
@@ -45,11 +46,14 @@ class Link(msgspec.Struct):
     """A link of `ip -json -details address show`."""
 
     ifname: str = ""
+    ifindex: int = 0
     flags: list[str] = []
     mtu: int = 0
     master: str = ""
     address: str = ""
     ifalias: str = ""
+    link: str = ""
+    link_index: int = 0
     link_netnsid: int | None = None
     linkinfo: LinkInfo = LinkInfo()
     addr_info: list[AddressInfo] = []
@@ -112,7 +116,8 @@ def links(netns: str, found: Iterable[Link], settings: ReadSettings) -> Iterator
             yield _vxlan(netns, link)
         elif _is_ours(netns, link):
             held = settings(link.ifname, PORT_SETTINGS)
-            yield Placement(netns, link.ifname)
+            if not _is_tag(link):
+                yield Placement(netns, link.ifname)
             yield PortLink(netns, link.ifname, link.up, link.mtu, link.master, held)
         elif link.ifname != names.LOOPBACK:
             continue
@@ -120,7 +125,38 @@ def links(netns: str, found: Iterable[Link], settings: ReadSettings) -> Iterator
 
 
 def _is_ours(netns: str, link: Link) -> bool:
-    return names.PORT_PATTERN.fullmatch(link.ifname) is not None and (netns != names.MAIN or link.ifalias == ALIAS)
+    named = names.PORT_PATTERN.fullmatch(link.ifname) is not None or _is_tag(link)
+    return named and (netns != names.MAIN or link.ifalias.split()[:1] == [ALIAS])
+
+
+def _is_tag(link: Link) -> bool:
+    return names.TAG_PATTERN.fullmatch(link.ifname) is not None and link.linkinfo.info_kind in ("veth", "vlan")
+
+
+class TagLink(NamedTuple):
+    """A VLAN of a port, as the namespace of its V-Net shows it. trunk: the port's namespace, as its alias says."""
+
+    netns: str
+    link: Link
+    port: str
+    vlan: int
+    trunk: str
+
+    def stands_on(self, other: Link) -> bool:
+        """Whether the link's other end, or what it is a VLAN of, is this one of the port's namespace."""
+        return self.link.link == other.ifname or self.link.link_index == other.ifindex
+
+    def carries(self, vlan: int) -> bool:
+        data = self.link.linkinfo.info_data
+        return int(data.id) == vlan and data.protocol == "802.1Q"
+
+
+def tags(netns: str, found: Iterable[Link]) -> Iterator[TagLink]:
+    """VLANs of ports among the links of a namespace. Without an alias nobody knows where the port is."""
+    for link in found:
+        if _is_tag(link) and _is_ours(netns, link):
+            ours, _, trunk = link.ifalias.partition(" ")
+            yield TagLink(netns, link, *names.untag(link.ifname), trunk if ours == ALIAS else "?")
 
 
 def _vxlan(netns: str, link: Link) -> Vxlan:

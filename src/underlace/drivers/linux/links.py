@@ -109,6 +109,8 @@ def _port(port: PortLink, before: PortLink | None, verb: Verb) -> Iterator[Work]
     if verb is Verb.DELETE:
         yield Work(port.netns, (f"link set {name} nomaster", f"link set {name} down"))
         return
+    if names.TAG_PATTERN.fullmatch(name):
+        yield Work(port.netns)  # its port comes first: the MTU of a VLAN is at most that
     if before is None or before.settings != port.settings:
         # Link-local addresses come and go with the state of the link.
         yield Work(port.netns, (f"link set {name} down",))

@@ -15,6 +15,9 @@ VRF_PATTERN = re.compile(r"vpc-[0-9]+")
 PORT_PATTERN = re.compile(r"swp[0-9]+(?:s[0-9]+)?")
 """Front-panel ports; any other physical link is left alone."""
 
+TAG_PATTERN = re.compile(r"(swp[0-9]+(?:s[0-9]+)?)\.([0-9]+)")
+"""A VLAN of a port, as a link of its own."""
+
 BRIDGE_PATTERN = re.compile(r"br([0-9]+)")
 VXLAN_PATTERN = re.compile(r"vni([0-9]+)")
 PAIR_PATTERN = re.compile(r"pr([0-9]+)")
@@ -52,6 +55,22 @@ def bridge(vni: int) -> str:
 
 def vxlan(vni: int) -> str:
     return f"vni{vni}"
+
+
+def tag(port: str, vlan: int) -> str:
+    """The link of a VLAN of a port, in the namespace of the V-Net."""
+    return f"{port}.{vlan}"
+
+
+def tag_end(link: str) -> str:
+    """The other end of such a link where programs sort the frames, in the namespace of the port."""
+    return link.replace(".", "_")
+
+
+def untag(link: str) -> tuple[str, int]:
+    """Port and VLAN of such a link."""
+    port, _, vlan = link.partition(".")
+    return port, int(vlan)
 
 
 def pair(number: int) -> str:

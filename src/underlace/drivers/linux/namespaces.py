@@ -72,6 +72,13 @@ class Namespaces:
             finally:
                 os.close(home)
 
+    @contextmanager
+    def throwaway(self) -> Iterator[None]:
+        """Run in a fresh namespace, which goes with all that is in it. Raises OSError."""
+        with self.inside(names.MAIN):
+            syscall.unshare(syscall.CLONE_NEWNET)
+            yield
+
     def create(self, name: str) -> None:
         """Make a VRF's namespace; a half-made one of an earlier attempt, which has no link yet, is replaced."""
         mount = self._mounts / name

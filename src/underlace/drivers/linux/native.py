@@ -3,7 +3,7 @@
     netns ◄── bridge ◄── vxlan ──► frr vni block        a VRF is a namespace; `netns ""` is the underlay
       ▲         ▲          │
       │         │          └─────► frr vrf binding ──► frr router
-      │         └── port ──► guard ──► placement
+      │         └── port ──► guard ──► placement ◄── tag ◄── guard, port of a VLAN
       └── pair ◄── route              address ──► bridge | port | netns
 
 An arrow is a reference: its target exists first and goes last.
@@ -126,8 +126,39 @@ class Placement(Item, frozen=True, tag="placement"):
         return frozenset({f"port:{self.port}"})
 
 
+class Tag(Item, frozen=True, tag="tag"):
+    """A VLAN of a port, as a link in the namespace of its V-Net. trunk: namespace of the port. ready: frames pass."""
+
+    netns: str
+    link: str
+    trunk: str
+    ready: bool = True
+
+    @property
+    def key(self) -> Key:
+        return tag_key(self.netns, self.link)
+
+    @property
+    def refs(self) -> frozenset[Key]:
+        return frozenset({netns_key(self.netns), ("placement", self.trunk, names.untag(self.link)[0])})
+
+    @property
+    def claims(self) -> frozenset[str]:
+        return frozenset({f"port:{self.link}"})
+
+
+def tag_key(netns: str, link: str) -> Key:
+    return ("tag", netns, link)
+
+
+def _made_by(netns: str, port: str) -> Key:
+    """What puts a port, or a VLAN of one, where it is."""
+    return tag_key(netns, port) if names.TAG_PATTERN.fullmatch(port) else ("placement", netns, port)
+
+
 class PortLink(Item, frozen=True, tag="port"):
-    """A port's state where it lives; `bridge` is what it is enslaved to. Comes up only behind its guard."""
+    """The state of a port, or of a VLAN of one, where it lives; `bridge` is what it is enslaved to. Comes up only
+    behind its guard."""
 
     netns: str
     port: str
@@ -143,7 +174,7 @@ class PortLink(Item, frozen=True, tag="port"):
     @property
     def refs(self) -> frozenset[Key]:
         needed: set[Key] = {
-            ("placement", self.netns, self.port),
+            _made_by(self.netns, self.port),
             ("nft", self.netns, "netdev", names.guard(self.port)),
         }
         if self.bridge:
@@ -219,7 +250,11 @@ class Route(Item, frozen=True, tag="route"):
 
 
 class NftTable(Item, frozen=True, tag="nft"):
-    """A table of ours: `skeleton` is its body as loaded, without elements; `sets` are edited element by element."""
+    """A table of ours: `skeleton` is its body as loaded, without elements; `sets` are edited element by element.
+
+    The guard of a port lets a VLAN through only while its link stands: without it, the kernel would take the frames
+    for the port's own.
+    """
 
     netns: str
     family: str
@@ -234,8 +269,22 @@ class NftTable(Item, frozen=True, tag="nft"):
     @property
     def refs(self) -> frozenset[Key]:
         if self.name.startswith(names.GUARD_PREFIX):
-            return frozenset({("placement", self.netns, self.name.removeprefix(names.GUARD_PREFIX))})
+            port = self.name.removeprefix(names.GUARD_PREFIX)
+            tags = (element for name, elements in self.sets if name == "tags" for element in elements)
+            links = {tag_key(netns, names.tag(port, vlan)) for vlan, netns in map(passed, tags)}
+            return frozenset({_made_by(self.netns, port)} | links)
         return frozenset({netns_key(self.netns)})
+
+
+def passing(vlan: int, netns: str) -> str:
+    """The element of a guard's set that lets a VLAN through to its link, as nft lists it."""
+    return f'{vlan} comment "{netns or "-"}"'
+
+
+def passed(element: str) -> tuple[int, str]:
+    """VLAN and namespace of such an element; one that somebody else put there leads nowhere."""
+    vlan, _, netns = element.partition(' comment "')
+    return int(vlan) if vlan.isdigit() else 0, netns.rstrip('"').removeprefix("-")
 
 
 class FrrLine(Item, frozen=True, tag="frr-line"):
@@ -311,6 +360,18 @@ class EvpnVrf(Item, frozen=True, tag="frr-vrf"):
 
 
 AnyItem = (
-    Netns | Bridge | Vxlan | Placement | PortLink | Address | Pair | Route | NftTable | FrrLine | EvpnVni | EvpnVrf
+    Netns
+    | Bridge
+    | Vxlan
+    | Placement
+    | Tag
+    | PortLink
+    | Address
+    | Pair
+    | Route
+    | NftTable
+    | FrrLine
+    | EvpnVni
+    | EvpnVrf
 )
 """The closed union of native items."""

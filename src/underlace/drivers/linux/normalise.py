@@ -40,11 +40,6 @@ NOT_CARRIED = frozenset(
         # Text of a person never reaches a device.
         ("port", "description"),
         ("bgp-neighbor", "description"),
-        # 802.1Q members need a kernel with 8021q: the capability is off, and plans refuse them.
-        ("tagged-port", "port"),
-        ("tagged-port", "vlan"),
-        ("tagged-port", "vni"),
-        ("tagged-port", "vrf"),
     }
 )
 
@@ -104,7 +99,7 @@ def _resolve(one: DeviceObject, model: Objects) -> DeviceObject | None:
         case Svi():
             vrf = one.vrf or model.vrf_of_vni(one.vni)
             return replace(one, vrf=vrf, mac=one.mac or names.ANYCAST_MAC, addresses=_interfaces(one.addresses))
-        case AccessPort():
+        case AccessPort() | TaggedPort():
             return replace(one, vrf=one.vrf or model.vrf_of_vni(one.vni))
         case RoutedPort():
             vrf, mtu = one.vrf or names.MAIN, _link_mtu(one.port, model)
@@ -115,8 +110,6 @@ def _resolve(one: DeviceObject, model: Objects) -> DeviceObject | None:
         case Leak():
             side = (0 if one.vrf < one.peer else 1) if one.side is None else one.side
             return replace(one, number=one.number or 0, side=side, prefixes=_networks(one.prefixes))
-        case TaggedPort():
-            return None
         case _:
             return one
 

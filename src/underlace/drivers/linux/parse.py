@@ -31,6 +31,7 @@ from underlace.model.device import (
     RoutedPort,
     Svi,
     System,
+    TaggedPort,
     Vrf,
 )
 
@@ -111,9 +112,13 @@ def _underlay_mtu(native: Native) -> int | None:
 
 def _ports(native: Native) -> Iterator[DeviceObject]:
     for link in native.of(PortLink):
+        domain = names.BRIDGE_PATTERN.fullmatch(link.bridge)
+        if names.TAG_PATTERN.fullmatch(link.port):
+            if domain is not None:
+                yield TaggedPort(*names.untag(link.port), int(domain[1]), link.netns)
+            continue
         guard = native.get(NftTable, ("nft", link.netns, "netdev", names.guard(link.port)))
         yield Port(link.port, underlay=guard is None, enabled=link.up, mtu=link.mtu)
-        domain = names.BRIDGE_PATTERN.fullmatch(link.bridge)
         if domain is not None:
             yield AccessPort(link.port, int(domain[1]), link.netns)
         elif link.netns != names.MAIN:

@@ -1,4 +1,4 @@
-"""The programs that the door runs: `ip`, `nft`, `vtysh`. Argument lists only, input on stdin."""
+"""The programs that the door runs: `ip`, `tc`, `nft`, `vtysh`. Argument lists only, input on stdin."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def run(arguments: Sequence[str], stdin: str = "") -> Answer:
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
-def ask(*arguments: str) -> str:
+def ask(*arguments: str, stdin: str = "") -> str:
     """Output of a program that must succeed."""
-    answer = run(arguments)
+    answer = run(arguments, stdin)
     if answer.code != 0:
         raise Silence(f"{' '.join(arguments)}: {(answer.errors or answer.output).strip()}")
     return answer.output
@@ -65,9 +65,18 @@ def ask(*arguments: str) -> str:
 
 def ip_batch(commands: Sequence[Command]) -> None:
     """Lines of `ip`, in order; stops at the first that is refused. Raises Refusal."""
+    _batch("ip", commands)
+
+
+def tc(commands: Sequence[Command]) -> None:
+    """Lines of `tc`, as those of `ip`."""
+    _batch("tc", commands)
+
+
+def _batch(program: str, commands: Sequence[Command]) -> None:
     if not commands:
         return
-    answer = run(["ip", "-batch", "-"], "".join(f"{command.line}\n" for command in commands))
+    answer = run([program, "-batch", "-"], "".join(f"{command.line}\n" for command in commands))
     if answer.code == 0:
         return
     said = answer.errors.strip()

@@ -13,11 +13,13 @@ from underlace.drivers.linux.native import (
     EvpnVni,
     EvpnVrf,
     Netns,
+    NftTable,
     Pair,
     Placement,
     PortLink,
     Route,
     Settings,
+    Tag,
     Vxlan,
 )
 from underlace.drivers.linux.normalise import Objects, default_mac, normalise
@@ -34,6 +36,7 @@ from underlace.model.device import (
     RoutedPort,
     Svi,
     System,
+    TaggedPort,
     Vrf,
 )
 
@@ -127,27 +130,62 @@ def _base(model: Objects) -> Iterator[AnyItem]:
 
 def _ports(model: Objects) -> Iterator[AnyItem]:
     bridged = {member.port: member for member in model.of(AccessPort)}
-    gateways = {svi.vni: svi for svi in model.of(Svi)}
-    protection = _protection(model)
+    tagged: dict[str, list[TaggedPort]] = {}
+    for tag in model.of(TaggedPort):
+        tagged.setdefault(tag.port, []).append(tag)
+    ports = _Ports(model)
     for port in model.of(Port):
-        name, enabled, mtu = port.name, bool(port.enabled), port.mtu or names.DEFAULT_MTU
-        member, routed = bridged.get(name), model.routed(name)
+        yield from ports.port(port, bridged.get(port.name), tagged.get(port.name, ()))
+    for routed in model.of(RoutedPort):
+        for address in routed.addresses:
+            yield Address(routed.vrf or names.MAIN, routed.port, address)
+
+
+class _Ports:
+    """Ports and their VLANs, each behind a guard."""
+
+    def __init__(self, model: Objects) -> None:
+        self._model = model
+        self._gateways = {svi.vni: svi for svi in model.of(Svi)}
+        self._protection = _protection(model)
+
+    def port(self, port: Port, member: AccessPort | None, tags: Iterable[TaggedPort]) -> Iterator[AnyItem]:
+        name, routed = port.name, self._model.routed(port.name)
         netns, bridge = names.MAIN, ""
         if member is not None and member.vni is not None:
             netns, bridge = member.vrf or names.MAIN, names.bridge(member.vni)
         elif routed is not None:
             netns = routed.vrf or names.MAIN
         yield Placement(netns, name)
-        yield PortLink(netns, name, enabled, mtu, bridge, port_settings(bool(port.underlay) or routed is not None))
+        link_local = bool(port.underlay) or routed is not None
+        yield PortLink(netns, name, bool(port.enabled), _mtu(port), bridge, port_settings(link_local))
+        of_tags = {tag.vlan: tag.vrf or names.MAIN for tag in tags}
         if not port.underlay:
-            svi = gateways.get(member.vni) if member is not None and member.vni is not None else None
-            behind = routed if routed is not None and routed.hosts else svi
-            subnets = None if behind is None else networks(behind.addresses)
             use: guards.Use = "bridged" if bridge else "none" if routed is None else "routed"
-            yield guards.guard(netns, name, use, protection.underlay, subnets, protection.icmp_rate or 0)
-    for routed in model.of(RoutedPort):
-        for address in routed.addresses:
-            yield Address(routed.vrf or names.MAIN, routed.port, address)
+            yield self._guard(netns, name, guards.Behind(use, self._subnets(member, routed), of_tags))
+        for tag in tags:
+            yield from self._tag(port, tag, netns)
+
+    def _tag(self, port: Port, tag: TaggedPort, trunk: str) -> Iterator[AnyItem]:
+        netns, link = tag.vrf or names.MAIN, names.tag(port.name, tag.vlan)
+        yield Tag(netns, link, trunk)
+        bridge = names.bridge(tag.vni or 0)
+        yield PortLink(netns, link, bool(port.enabled), _mtu(port), bridge, port_settings(False))
+        yield self._guard(netns, link, guards.Behind("tagged", self._subnets(tag, None)))
+
+    def _guard(self, netns: str, link: str, behind: guards.Behind) -> NftTable:
+        return guards.guard(netns, link, behind, self._protection.underlay, self._protection.icmp_rate or 0)
+
+    def _subnets(self, member: AccessPort | TaggedPort | None, routed: RoutedPort | None) -> frozenset[str] | None:
+        """What hosts may claim: the subnets of the gateways there, or of a routed link."""
+        if routed is not None and routed.hosts:
+            return networks(routed.addresses)
+        svi = None if member is None or member.vni is None else self._gateways.get(member.vni)
+        return None if svi is None else networks(svi.addresses)
+
+
+def _mtu(port: Port) -> int:
+    return port.mtu or names.DEFAULT_MTU
 
 
 def networks(addresses: Iterable[str]) -> frozenset[str]:

@@ -18,6 +18,7 @@ from underlace.drivers.linux.native import (
     Placement,
     PortLink,
     Route,
+    Tag,
     Vxlan,
 )
 
@@ -53,6 +54,8 @@ def _kernel_lines(item: Item) -> Iterator[tuple[str, str]]:
             yield item.netns, f"vxlan {item.name} id {item.vni} local {item.local} mtu {item.mtu}"
         case Placement():
             yield item.netns, f"port {item.port}"
+        case Tag():
+            yield item.netns, f"vlan {names.untag(item.link)[1]} of {names.untag(item.link)[0]}"
         case PortLink():
             master = f" master {item.bridge}" if item.bridge else ""
             state = "up" if item.up else "down"
