@@ -179,6 +179,46 @@ def test_down_removes_what_a_crash_left(user: User) -> None:
     assert not lab.exists()
 
 
+TAGGED = """
+{kind: server, name: t1, spec: {site: dc1, nics: [{name: eth1}, {name: eth1.100, addresses: [10.1.1.51/24]}]}}
+---
+{kind: link, name: t1-1, spec: {a: eth1@t1, b: swp10@leaf1}}
+---
+{kind: vnet, tenant: acme, name: red-web, spec: {vpc: red, gateways: [10.1.1.1/24, "2001:db8:1:1::1/64"],
+  ports: [{port: swp5@leaf1}, {port: swp5@leaf2}, {port: swp10@leaf1, vlan: 100}]}}
+"""
+"""A host of red-web behind a tag."""
+
+
+def test_what_is_behind_tags_is_named_where_it_cannot_be_shown(user: User) -> None:
+    """The rest of the fabric is built and judged; the verdict counts what is not, and exits as if it were whole."""
+    folder = user.home / "tmp" / "tagged"
+    shutil.copytree(QUICKSTART, folder)
+    tenants = (folder / "tenants.yaml").read_text()
+    whole = next(line for line in tenants.splitlines() if "name: red-web, spec: {vpc" in line)
+    (folder / "tenants.yaml").write_text(tenants.replace(whole, TAGGED.strip()))
+    up = user.underlace("lab", "up", str(folder), "--lab", str(user.home / "tmp" / "lab"))
+    assert up.returncode == 0, up.stderr
+    try:
+        test = user.underlace("lab", "test", "-o", "json", "--lab", str(user.home / "tmp" / "lab"))
+        assert test.returncode == 0, test.stdout + test.stderr
+        verdict = json.loads(test.stdout)
+        if "without tagged members" not in up.stderr:
+            pytest.skip("the kernel has 8021q, which needs no root")
+        before = matrix(intent.read(QUICKSTART)).flows
+        added = set(matrix(intent.read(folder)).flows) - set(before)
+        allowed = {flow for flow in added if flow.answer == "t1" or (flow.source == "t1" and flow.answer)}
+        assert allowed
+        assert verdict["wrong"] == 0
+        assert verdict["skipped"] == len(flows.checks(allowed))
+        (skip,) = verdict["skips"]
+        assert skip["reason"].startswith("VLAN 100 at swp10@leaf1 of acme/red-web: no 8021q in the kernel")
+    finally:
+        down = user.underlace("lab", "down", "--lab", str(user.home / "tmp" / "lab"))
+        shutil.rmtree(folder)
+    assert down.returncode == 0, down.stderr
+
+
 FORBID = """
 import os, sys
 from pathlib import Path

@@ -17,7 +17,9 @@ from underlace.model.resource import Claim, Reference, Resource, View
 
 
 class NicSpec(Spec):
-    name: InterfaceName = Field(description="Interface name on the server, such as eth1.")
+    name: InterfaceName = Field(
+        description="Interface name on the server, such as eth1; eth1.100 is what is behind tag 100 of eth1."
+    )
     addresses: tuple[InterfaceAddress, ...] = Field(
         default=(), description="Addresses with prefix length that it has there; the lab gives them to its hosts."
     )

@@ -18,14 +18,14 @@ from typing import Any
 
 import msgspec
 
-from underlace.lab import agents, control, frr, holder, neighbours, router, wiring
+from underlace.lab import agents, control, frr, holder, neighbours, router, tagged, wiring
 from underlace.lab.fabric import INTENT_FILE, OOB, Fabric, wait_for
 from underlace.lab.fault import LabError
 from underlace.lab.intent import Intent
 from underlace.lab.namespace import MGMT, Namespace
 from underlace.lab.process import environment, spawn
 from underlace.lab.state import State
-from underlace.lab.topology import Topology, topology
+from underlace.lab.topology import Nic, Topology, topology
 from underlace.model.diagnostic import Diagnostic, Refused
 from underlace.model.document import located
 
@@ -61,6 +61,14 @@ def _play_router(node: Namespace, lab: Topology) -> None:
     frr.start(node, vrf_namespaces=False, daemons=router.DAEMONS)
 
 
+def _play_host(node: Namespace, nics: Sequence[Nic], left_out: tagged.LeftOut) -> None:
+    """A host: links behind tags, addresses, routes."""
+    if left_out.why:
+        nics = [nic for nic in nics if nic.vlan is None]
+    tagged.make(node, nics)
+    node.ip(wiring.end_system(nics))
+
+
 def _build(fabric: Fabric, notice: Notice) -> None:
     """Devices, routers and hosts, cables, addresses, FRR."""
     lab = fabric.lab
@@ -79,7 +87,7 @@ def _build(fabric: Fabric, notice: Notice) -> None:
     with ThreadPoolExecutor(_FRR_WORKERS) as pool:
         work = [pool.submit(device, name) for name in lab.switches]
         work += [pool.submit(_play_router, nodes[name], lab) for name in lab.routers]
-        work += [pool.submit(nodes[name].ip, wiring.end_system(nics)) for name, nics in lab.hosts.items()]
+        work += [pool.submit(_play_host, nodes[name], nics, fabric.left_out) for name, nics in lab.hosts.items()]
         for done in work:
             done.result()
     wiring.refuse_physical(nodes.values())
@@ -144,6 +152,19 @@ def _settle_agents(fabric: Fabric, tokens: Mapping[str, str]) -> None:
     fabric.start_agents(tokens)
 
 
+def _told(fabric: Fabric, notice: Notice) -> Fabric:
+    """The fabric as this machine can build it, and what it is built from on disk."""
+    intent, left_out = fabric.intent, tagged.LeftOut()
+    has_tags = tagged.members(intent) or any(nic.vlan for nics in fabric.lab.hosts.values() for nic in nics)
+    if has_tags and (why := tagged.lacking(fabric.void())):
+        left_out = tagged.LeftOut(tagged.members(intent), why)
+        intent = tagged.without(intent)
+        notice(f"without tagged members, {len(left_out.members)} of them: {why}")
+    kept = {"directory": str(intent.directory.resolve()), "documents": intent.documents, "played": intent.played}
+    (fabric.state.directory / INTENT_FILE).write_text(json.dumps({**kept, "left_out": left_out.json()}))
+    return Fabric(fabric.state, topology(intent), intent, intent.played, left_out)
+
+
 def up(
     intent: Intent, directory: Path, notice: Notice = lambda text: None, owner: tuple[int, int] | None = None
 ) -> Fabric:
@@ -156,14 +177,13 @@ def up(
     state = State.create(directory, owner=list(owner or ()))
     for name in ("logs", "devices"):
         (directory / name).mkdir()
-    kept = {"directory": str(intent.directory.resolve()), "documents": intent.documents, "played": intent.played}
-    (directory / INTENT_FILE).write_text(json.dumps(kept))
     fabric = Fabric(state, lab, intent, intent.played)
     notice(f"BFD timers {lab.bfd} ms x 3 for {len(lab.switches)} switches")
     if said := neighbours.make_room(intent, state):
         notice(said)
     _spawn(state, "underlace.lab.holder", "holder.log")
     _await_socket(state, holder.ROLE, "underlace.lab.holder", holder.SOCKET)
+    fabric = _told(fabric, notice)
     fabric.create(oob=[OOB])
     fabric.node(OOB).ip(wiring.controller_side())
     control.start(state, fabric.node(OOB))

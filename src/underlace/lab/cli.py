@@ -53,11 +53,10 @@ def up(
     with spoken(at), interruptible():
         machine.refuse()
         wanted = intent.read(directory)
-        expected = matrix(wanted)
         lab.clear(at)
         try:
             fabric = build.up(wanted, at, say)
-            left = flows.converge(expected, fabric, timeout, progress(say))
+            left = flows.converge(matrix(fabric.intent), fabric, timeout, progress(say))
         except BaseException:
             tear_down(at)
             raise
@@ -129,7 +128,7 @@ def check(
         wanted = known.Known(intent.read(directory), str(directory)) if directory else known.ask(fabric)
         expected, strangers = matrix(wanted.intent).among(fabric.lab.nodes)
         began = time.monotonic()
-        verdict = flows.verdict(expected, fabric.underlay(), fabric)
+        verdict = flows.verdict(expected, fabric.underlay(), fabric, fabric.left_out.unchecked(wanted.intent))
     if wanted.said:
         sys.stderr.write(f"{wanted.said}\n")
     if strangers:

@@ -66,11 +66,15 @@ def progress(say: Callable[[str], None]) -> Callable[[int, int], None]:
 
 def _run(directory: Path, say: Stages) -> tuple[lab.Fabric, Matrix, flows.Verdict]:
     wanted = intent.read(quickstart())
-    expected = matrix(wanted)
-    say(f"{len(wanted.documents)} documents promise {len(expected.flows)} pairs of host and address")
+    say(f"{len(wanted.documents)} documents promise {len(matrix(wanted).flows)} pairs of host and address")
     fabric = build.up(wanted, directory, say, owner=this_process())
+    expected = matrix(fabric.intent)
     flows.converge(expected, fabric, CONVERGENCE_SECONDS, progress(say))
-    return fabric, expected, flows.verdict(expected, fabric.underlay(), fabric)
+    return (
+        fabric,
+        expected,
+        flows.verdict(expected, fabric.underlay(), fabric, fabric.left_out.unchecked(fabric.intent)),
+    )
 
 
 def answer(verdict: flows.Verdict, seconds: float) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class _Table:
         ports = vnet_ports(intent)
         disabled = {end(ref.name) for ref, spec in intent.of("port") if not spec.enabled}
         self.members = [
-            _Member(node, nic, None if nic.port in disabled else attached(ports, nic.port))
+            _Member(node, nic, None if nic.port in disabled else attached(ports, nic.port, nic.vlan))
             for node, nics in lab.hosts.items()
             for nic in nics
         ]

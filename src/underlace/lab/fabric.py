@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from underlace.drivers.linux import names
 from underlace.kinds.registry import KINDS
 from underlace.lab import agents, channel, control, frr, holder, neighbours, wiring
 from underlace.lab.fault import LabError, near
@@ -19,6 +20,7 @@ from underlace.lab.intent import Intent, parse
 from underlace.lab.namespace import CommandFailed, Namespace
 from underlace.lab.place import command
 from underlace.lab.state import State, start_time
+from underlace.lab.tagged import LeftOut
 from underlace.lab.topology import Topology, topology
 from underlace.model.diagnostic import shortened
 
@@ -42,10 +44,14 @@ def wait_for(what: str, ready: Callable[[], bool], limit: float = _WAIT_SECONDS,
 
 
 class Fabric:
-    """A running lab, by its state. Implements `flows.Hosts`. intent, lab: what it was built from."""
+    """A running lab, by its state. Implements `flows.Hosts`. intent, lab: what it was built from; left_out: what of
+    the intent it was given."""
 
-    def __init__(self, state: State, lab: Topology, intent: Intent, played: Any) -> None:
+    def __init__(
+        self, state: State, lab: Topology, intent: Intent, played: Any, left_out: LeftOut | None = None
+    ) -> None:
         self.state, self.lab, self.intent, self.played = state, lab, intent, played
+        self.left_out = left_out or LeftOut()
 
     # what there is
 
@@ -189,7 +195,7 @@ def _move_ports(old: Namespace, new: Namespace) -> None:
     places = ["", *(path.name for path in sorted(old.path("/run/netns").iterdir()))]
     for place in places:
         held = json.loads(old.run(["ip", "-json", "link", "show", "type", "veth"], place))
-        ports = [link["ifname"] for link in held if link["ifname"].startswith("swp")]
+        ports = [link["ifname"] for link in held if names.PORT_PATTERN.fullmatch(link["ifname"])]
         lines = [f"link set {p} down nomaster" for p in ports] + [f"link set {p} netns {new.net()}" for p in ports]
         old.ip(lines, place)
     old.ip([f"link set {wiring.MGMT_PORT} netns {new.net('mgmt')}"], "mgmt")
@@ -209,7 +215,7 @@ def load(directory: Path) -> Fabric:
         raise LabError(f"there is no lab in {directory}", f"Start one: {command(directory, 'up', 'DIR')}")
     kept = json.loads((directory / INTENT_FILE).read_text())
     intent = parse(kept["documents"], Path(kept["directory"]), kept["played"])
-    return Fabric(state, topology(intent), intent, kept["played"])
+    return Fabric(state, topology(intent), intent, kept["played"], LeftOut.of(kept.get("left_out", {})))
 
 
 def end(state: State) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface
@@ -34,13 +35,22 @@ class Cable(NamedTuple):
 
 
 class Nic(NamedTuple):
-    """An interface of a host or of an upstream router, and the switch port at the other end of its cable."""
+    """An interface of a host or of an upstream router, and the switch port at the other end of its cable.
+
+    vlan: it is what is behind a tag of that cable's interface, as its name says ("eth1.100").
+    """
 
     name: str
     interfaces: tuple[Interface, ...]
     port: End | None
     mtu: int
     gateways: tuple[str, ...] = ()
+    vlan: int | None = None
+
+    @property
+    def plug(self) -> str:
+        """The interface that the cable is in."""
+        return self.name if self.vlan is None else self.name.rpartition(".")[0]
 
 
 class Session(NamedTuple):
@@ -94,10 +104,21 @@ def vnet_ports(intent: Intent) -> dict[End, list[VNetPort]]:
     return members
 
 
-def attached(members: Mapping[End, list[VNetPort]], port: End | None) -> Ref | None:
-    """The V-Net that a host on this port is in without a tag, if any."""
-    found = [m.vnet for m in members.get(port, []) if m.vlan is None] if port is not None else []
+def attached(members: Mapping[End, list[VNetPort]], port: End | None, vlan: int | None = None) -> Ref | None:
+    """The V-Net that a host on this port is in with a tag, or without one, if any."""
+    found = [m.vnet for m in members.get(port, []) if m.vlan == vlan] if port is not None else []
     return found[0] if found else None
+
+
+_TAGGED = re.compile(r"(.+)\.([1-9][0-9]{0,3})")
+
+
+def _split(server: str, name: str, others: Mapping[End, End]) -> tuple[str, int | None]:
+    """The interface with the cable, and the tag: of one whose name says so and that has no cable of its own."""
+    match = _TAGGED.fullmatch(name)
+    if match is None or End(server, name) in others:
+        return name, None
+    return match[1], int(match[2])
 
 
 def _peers(intent: Intent) -> Iterator[tuple[Ref, End]]:
@@ -134,16 +155,17 @@ def _nics(intent: Intent, server: str, spec: Any, others: Mapping[End, End]) -> 
     members = vnet_ports(intent)
     nics, routed = [], set()
     for nic in spec.nics:
-        port = others.get(End(server, nic.name))
+        plug, vlan = _split(server, nic.name, others)
+        port = others.get(End(server, plug))
         interfaces = tuple(ip_interface(str(a)) for a in nic.addresses)
         if spec.role == "router":
             nics.append(Nic(nic.name, interfaces, port, UNDERLAY_MTU))
             continue
-        vnet = attached(members, port)
+        vnet = attached(members, port, vlan)
         mtu = intent.specs[vnet].mtu if vnet is not None else HOST_MTU
         gateways = tuple(g for g in _gateways(intent, vnet, interfaces) if (":" in g) not in routed)
         routed |= {":" in g for g in gateways}
-        nics.append(Nic(nic.name, interfaces, port, mtu, gateways))
+        nics.append(Nic(nic.name, interfaces, port, mtu, gateways, vlan))
     return tuple(nics)
 
 

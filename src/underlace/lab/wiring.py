@@ -42,19 +42,20 @@ def _pair(a: str, a_net: str, a_mtu: int, b: str, b_net: str, b_mtu: int) -> str
     return f"link add {a} mtu {a_mtu} netns {a_net} type veth peer name {b} mtu {b_mtu} netns {b_net}"
 
 
-def _mtu(end: End, nics: Mapping[End, Nic]) -> int:
-    nic = nics.get(end)
-    return nic.mtu if nic is not None else UNDERLAY_MTU
-
-
-def _nics(topology: Topology) -> dict[End, Nic]:
+def _mtus(topology: Topology) -> dict[End, int]:
+    """The MTU of each interface with a cable: it carries what is behind its tags too."""
     nodes = {**topology.hosts, **topology.routers}
-    return {End(node, nic.name): nic for node, found in nodes.items() for nic in found}
+    found: dict[End, int] = {}
+    for node, nics in nodes.items():
+        for nic in nics:
+            plug = End(node, nic.plug)
+            found[plug] = max(found.get(plug, 0), nic.mtu)
+    return found
 
 
-def _cable(cable: Cable, nics: Mapping[End, Nic], nodes: Mapping[str, Namespace]) -> str:
-    a, b = cable
-    return _pair(a.port, nodes[a.node].net(), _mtu(a, nics), b.port, nodes[b.node].net(), _mtu(b, nics))
+def _cable(cable: Cable, mtus: Mapping[End, int], nodes: Mapping[str, Namespace]) -> str:
+    a, b = ((end.port, nodes[end.node].net(), mtus.get(end, UNDERLAY_MTU)) for end in cable)
+    return _pair(*a, *b)
 
 
 def _spare(topology: Topology) -> Iterator[End]:
@@ -68,8 +69,8 @@ def _spare(topology: Topology) -> Iterator[End]:
 
 def cables(topology: Topology, nodes: Mapping[str, Namespace], oob: Namespace, holder: Namespace) -> list[str]:
     """`ip` commands that make every link of the lab."""
-    nics = _nics(topology)
-    lines = [_cable(cable, nics, nodes) for cable in topology.cables]
+    mtus = _mtus(topology)
+    lines = [_cable(cable, mtus, nodes) for cable in topology.cables]
     for index, end in enumerate(_spare(topology)):
         node = nodes[end.node].net()
         lines.append(_pair(end.port, node, UNDERLAY_MTU, f"spare{index}", holder.net(), UNDERLAY_MTU))
@@ -99,11 +100,13 @@ def management(address: str) -> list[str]:
 
 
 def end_system(nics: Sequence[Nic], loopbacks: Sequence[str] = (), routes: bool = False) -> list[str]:
-    """`ip` commands that bring up a host, or an upstream router, which routes."""
+    """`ip` commands that bring up a host, or an upstream router, which routes. Links behind tags exist by then."""
     lines = ["link set lo up", *(f"addr add {a} dev lo" for a in loopbacks)]
     for nic in nics:
         if nic.port is None:
             continue
+        if nic.vlan is not None:
+            lines += [f"link set {nic.plug} up", f"link set {nic.name} mtu {nic.mtu}"]
         # FRR resets IPv6 sessions on a link without a link-local address; a host stays silent without one.
         lines += [f"link set {nic.name} addrgenmode {'eui64' if routes else 'none'}", f"link set {nic.name} up"]
         lines += [f"addr add {i} dev {nic.name}{' nodad' if i.version == 6 else ''}" for i in nic.interfaces]

@@ -61,3 +61,27 @@ def test_intent_without_a_switch_is_no_lab() -> None:
 def test_a_cable_to_an_unknown_node_is_left_to_the_controller() -> None:
     cable = {"kind": "link", "name": "c", "spec": {"a": "swp1@leaf1", "b": "eth1@gone"}}
     assert topology(intent.parse(documents(cable), Path("x"))).cables == ()
+
+
+def test_an_interface_with_a_number_is_behind_that_tag_of_its_cable() -> None:
+    """Unless it has a cable of its own: then that is its name."""
+    nics = [
+        {"name": n, "addresses": [f"10.1.{i}.9/24"]} for i, n in enumerate(("eth1", "eth1.7", "eth2.7", "eth3.9"))
+    ]
+    found = topology(
+        intent.parse(
+            documents(
+                {"kind": "server", "name": "s", "spec": {"site": "dc", "nics": nics}},
+                {"kind": "link", "name": "one", "spec": {"a": "eth1@s", "b": "swp1@leaf1"}},
+                {"kind": "link", "name": "two", "spec": {"a": "eth2.7@s", "b": "swp2@leaf1"}},
+            ),
+            Path("x"),
+        )
+    )
+    seen = {nic.name: (nic.port and str(nic.port), nic.vlan, nic.plug) for nic in found.hosts["s"]}
+    assert seen == {
+        "eth1": ("swp1@leaf1", None, "eth1"),
+        "eth1.7": ("swp1@leaf1", 7, "eth1"),
+        "eth2.7": ("swp2@leaf1", None, "eth2.7"),
+        "eth3.9": (None, 9, "eth3"),
+    }

@@ -69,7 +69,7 @@ def tag_end(link: str) -> str:
 
 def untag(link: str) -> tuple[str, int]:
     """Port and VLAN of such a link."""
-    port, _, vlan = link.partition(".")
+    port, _, vlan = link.rpartition(".")
     return port, int(vlan)
 
 
