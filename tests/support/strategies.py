@@ -177,21 +177,21 @@ def _draw_domain(draft: _Draft, vrf: str, vni: int, gateway: bool) -> None:
         mac = draw(st.sampled_from([None, "02:00:5e:00:01:01", "02:00:5e:00:01:02"]))
         draft.objects.append(Svi(vni, vrf, draw(_gateways), mac))
     while (port := draft.port()) is not None:
-        draft.objects.append(AccessPort(port, vni, vrf))
+        draft.objects.append(AccessPort(port, vni, vrf, draw(st.sampled_from([None, False, True]))))
 
 
 def _draw_tags(draft: _Draft) -> None:
     """VLANs on ports that are used by no V-Net, or by one untagged. An id means another V-Net on each port."""
+    draw = draft.draw
     routed = {one.port for one in draft.objects if isinstance(one, RoutedPort)}
     ports = [port for port in PORTS if port not in routed and port not in draft.underlay]
+    places = st.sets(st.tuples(st.sampled_from(ports), st.sampled_from((10, 4094))), max_size=2)
+    taken: set[tuple[str, int]] = set()
     for domain in [one for one in draft.objects if isinstance(one, L2Vni)]:
-        for port, vlan in draft.draw(
-            st.sets(st.tuples(st.sampled_from(ports), st.sampled_from((10, 4094))), max_size=2)
-        ):
-            if not any(isinstance(one, TaggedPort) and one.key[1:] == (port, str(vlan)) for one in draft.objects):
-                draft.objects.append(
-                    TaggedPort(port, vlan, domain.vni, draft.draw(st.sampled_from([None, domain.vrf])))
-                )
+        for port, vlan in sorted(draw(places) - taken):
+            taken.add((port, vlan))
+            vrf, bridge = draw(st.sampled_from([None, domain.vrf])), draw(st.sampled_from([None, True]))
+            draft.objects.append(TaggedPort(port, vlan, domain.vni, vrf, bridge))
 
 
 def _draw_outside(draft: _Draft, vrf: str) -> None:

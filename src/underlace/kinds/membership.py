@@ -24,6 +24,13 @@ class Member:
         default=None,
         description="802.1Q tag on this port; without it the port is an untagged member, of one V-Net only.",
     )
+    bridge: bool = Field(
+        default=False,
+        strict=True,
+        description="Another layer-2 network is behind the port, such as a VLAN of a switch of others: "
+        "all its hosts join the V-Net. 16,384 MAC addresses may be there instead of 1,024, broadcasts are limited, "
+        "and its spanning tree passes. Not for l3vpn.",
+    )
     addresses: tuple[InterfaceAddress, ...] = Field(
         default=(),
         description="In a V-Net of type l3vpn, the leaf's addresses on this port, one per family: a /31 and a /127 "

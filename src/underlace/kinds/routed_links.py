@@ -133,6 +133,7 @@ def check_type(r: Vnet) -> Iterable[Diagnostic]:
     if spec.type == "l3vpn":
         said = [("/spec/vni", spec.vni is not None), ("/spec/gateways", bool(spec.gateways))]
         said += [(f"/spec/ports/{i}/vlan", member.vlan is not None) for i, member in members]
+        said += [(f"/spec/ports/{i}/bridge", member.bridge) for i, member in members]
     else:
         said = [("/spec/subnets", bool(spec.subnets))]
         said += [(f"/spec/ports/{i}/addresses", bool(member.addresses)) for i, member in members]

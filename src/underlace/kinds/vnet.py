@@ -140,8 +140,11 @@ class Vnet(Kind[VnetSpec]):
             else:
                 objects.append(Vrf(vrf))
             for _, port, member in members:
-                vlan = member.vlan
-                objects.append(AccessPort(port, vni, vrf) if vlan is None else TaggedPort(port, vlan, vni, vrf))
+                vlan, bridge = member.vlan, member.bridge or None
+                if vlan is None:
+                    objects.append(AccessPort(port, vni, vrf, bridge))
+                else:
+                    objects.append(TaggedPort(port, vlan, vni, vrf, bridge))
             for item in objects:
                 yield Fact(device, scope, item, ref)
 

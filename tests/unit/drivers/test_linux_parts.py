@@ -203,6 +203,26 @@ def test_a_guard_lets_a_vlan_through_while_its_link_stands() -> None:
     assert "  vlan id != 0 counter drop" in table(items, "vpc-3", "netdev", "underlace_swp4").skeleton
 
 
+def test_behind_a_bridge_port_is_a_network() -> None:
+    """More hosts, its spanning tree, and no storm; all else as behind a server. It comes and goes without a loss."""
+    for one in (AccessPort("swp6", 10_101, "vpc-1"), TaggedPort("swp6", 30, 10_101, "vpc-1")):
+        link = "swp6" if isinstance(one, AccessPort) else "swp6.30"
+        server, network = (
+            table(DRIVER.items([*base(), *red(), o]), "vpc-1", "netdev", f"underlace_{link}").skeleton
+            for o in (one, replace(one, bridge=True))
+        )
+        gone, come = set(server) - set(network), set(network) - set(server)
+        assert "  ether daddr { 01:00:0c:cc:cc:cd, 01:80:c2:00:00:00 } counter drop" in gone
+        assert [rule for rule in come if "ether daddr ff:ff:ff:ff:ff:ff limit rate over 2000/second" in rule]
+        assert sorted(rule.partition(" size ")[2].partition(";")[0] for rule in come if " size " in rule) == [
+            "16384",
+            "32768",
+            "32768",
+        ]
+        assert "  arp saddr ip != @hosts4 counter drop" in network
+        assert DRIVER.disruption(change(one, replace(one, bridge=True))) is Disruption.HITLESS
+
+
 def test_a_vlan_that_moves_hurts_and_one_that_comes_does_not() -> None:
     one = TaggedPort("swp2", 10, 10_201, "vpc-2")
     assert DRIVER.disruption(change(None, one)) is Disruption.HITLESS

@@ -34,17 +34,25 @@ class Bounds(NamedTuple):
     """What may be behind a port at a time, and what it may send a second.
 
     macs: MAC addresses. claims: (address, MAC address) pairs that hosts claim, per family. discovery, burst: ARP and
-    neighbour discovery; a machine that talks to ten others sends less than one.
+    neighbour discovery; a machine that talks to ten others sends less than one. broadcasts: all of them, 0 for no
+    bound of their own: a loop in a network behind a port would fill the fabric.
     """
 
     macs: int
     claims: int
     discovery: int
     burst: int
+    broadcasts: int = 0
 
 
 SERVER = Bounds(1_024, 2_048, 100, 500)
 """A server, a hypervisor with its machines included."""
+
+NETWORK = Bounds(16_384, 32_768, 1_000, 5_000, 2_000)
+"""Another layer-2 network, with its switches."""
+
+_SPANNING_TREE = "  ether daddr { 01:00:0c:cc:cc:cd, 01:80:c2:00:00:00 } counter drop"
+"""A server has no say in the tree of a network that is behind a bridge port. Between such ports it passes."""
 
 _UNNUMBERED = frozenset({"0.0.0.0/32", "::/128", "fe80::/10"})
 """Sources of hosts that have no address yet, and link-local ones."""
@@ -87,6 +95,7 @@ def guard(netns: str, port: str, behind: Behind, underlay: frozenset[str], rate:
         " chain ingress {",
         hook,
         *_tags(use, tags),
+        *(_switched(bounds) if bridged else []),
         *(_few_macs() if bridged else []),
         *_rates(rate, bounds),
         *(() if subnets is None else _claims(subnets)),
@@ -127,6 +136,11 @@ def _macs_set(bounds: Bounds) -> str:
     return f" set macs {{ type ether_addr; size {bounds.macs}; flags dynamic,timeout; timeout 300s; }}"
 
 
+def is_network(table: NftTable) -> bool:
+    """Whether a guard is that of a port with another network behind it."""
+    return _macs_set(NETWORK) in table.skeleton
+
+
 def limits_claims(table: NftTable) -> bool:
     """Whether a guard says which addresses may be claimed behind its port."""
     return any(name == "hosts4" for name, _ in table.sets)
@@ -150,6 +164,13 @@ def underlay_elements(underlay: Iterable[str]) -> Sets:
 def closed(families: Iterable[int], what: str) -> list[str]:
     """Rules about packets to underlay addresses."""
     return [f"  {'ip' if v == 4 else 'ip6'} daddr @underlay{v} {what}" for v in families]
+
+
+def _switched(bounds: Bounds) -> list[str]:
+    if not bounds.broadcasts:
+        return [_SPANNING_TREE]
+    rate = f"limit rate over {bounds.broadcasts}/second burst {2 * bounds.broadcasts} packets counter drop"
+    return [f"  ether daddr ff:ff:ff:ff:ff:ff {rate}"]
 
 
 def _few_macs() -> list[str]:

@@ -100,7 +100,7 @@ def _resolve(one: DeviceObject, model: Objects) -> DeviceObject | None:
             vrf = one.vrf or model.vrf_of_vni(one.vni)
             return replace(one, vrf=vrf, mac=one.mac or names.ANYCAST_MAC, addresses=_interfaces(one.addresses))
         case AccessPort() | TaggedPort():
-            return replace(one, vrf=one.vrf or model.vrf_of_vni(one.vni))
+            return replace(one, vrf=one.vrf or model.vrf_of_vni(one.vni), bridge=bool(one.bridge))
         case RoutedPort():
             vrf, mtu = one.vrf or names.MAIN, _link_mtu(one.port, model)
             return replace(one, vrf=vrf, mtu=mtu, addresses=_interfaces(one.addresses), hosts=bool(one.hosts))

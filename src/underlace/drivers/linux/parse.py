@@ -113,14 +113,15 @@ def _underlay_mtu(native: Native) -> int | None:
 def _ports(native: Native) -> Iterator[DeviceObject]:
     for link in native.of(PortLink):
         domain = names.BRIDGE_PATTERN.fullmatch(link.bridge)
+        guard = native.get(NftTable, ("nft", link.netns, "netdev", names.guard(link.port)))
+        network = guard is not None and guards.is_network(guard)
         if names.TAG_PATTERN.fullmatch(link.port):
             if domain is not None:
-                yield TaggedPort(*names.untag(link.port), int(domain[1]), link.netns)
+                yield TaggedPort(*names.untag(link.port), int(domain[1]), link.netns, network)
             continue
-        guard = native.get(NftTable, ("nft", link.netns, "netdev", names.guard(link.port)))
         yield Port(link.port, underlay=guard is None, enabled=link.up, mtu=link.mtu)
         if domain is not None:
-            yield AccessPort(link.port, int(domain[1]), link.netns)
+            yield AccessPort(link.port, int(domain[1]), link.netns, network)
         elif link.netns != names.MAIN:
             hosts = guard is not None and guards.limits_claims(guard)
             yield RoutedPort(link.port, link.netns, native.addresses(link.netns, link.port), link.mtu, hosts)

@@ -162,7 +162,8 @@ class _Ports:
         of_tags = {tag.vlan: tag.vrf or names.MAIN for tag in tags}
         if not port.underlay:
             use: guards.Use = "bridged" if bridge else "none" if routed is None else "routed"
-            yield self._guard(netns, name, guards.Behind(use, self._subnets(member, routed), of_tags))
+            subnets = self._subnets(member, routed)
+            yield self._guard(netns, name, guards.Behind(use, subnets, of_tags, _bounds(member)))
         for tag in tags:
             yield from self._tag(port, tag, netns)
 
@@ -171,7 +172,7 @@ class _Ports:
         yield Tag(netns, link, trunk)
         bridge = names.bridge(tag.vni or 0)
         yield PortLink(netns, link, bool(port.enabled), _mtu(port), bridge, port_settings(False))
-        yield self._guard(netns, link, guards.Behind("tagged", self._subnets(tag, None)))
+        yield self._guard(netns, link, guards.Behind("tagged", self._subnets(tag, None), {}, _bounds(tag)))
 
     def _guard(self, netns: str, link: str, behind: guards.Behind) -> NftTable:
         return guards.guard(netns, link, behind, self._protection.underlay, self._protection.icmp_rate or 0)
@@ -182,6 +183,10 @@ class _Ports:
             return networks(routed.addresses)
         svi = None if member is None or member.vni is None else self._gateways.get(member.vni)
         return None if svi is None else networks(svi.addresses)
+
+
+def _bounds(member: AccessPort | TaggedPort | None) -> guards.Bounds:
+    return guards.NETWORK if member is not None and member.bridge else guards.SERVER
 
 
 def _mtu(port: Port) -> int:

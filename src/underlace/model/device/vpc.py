@@ -78,11 +78,12 @@ class Svi(DeviceObject, frozen=True, tag="svi"):
 
 
 class AccessPort(DeviceObject, frozen=True, tag="access-port"):
-    """A port that is an untagged member of one V-Net."""
+    """A port that is an untagged member of one V-Net. bridge: another layer-2 network is behind it, not a server."""
 
     port: str
     vni: int | None = None
     vrf: str | None = None
+    bridge: bool | None = None
 
     @property
     def key(self) -> Key:
@@ -101,12 +102,14 @@ class AccessPort(DeviceObject, frozen=True, tag="access-port"):
 
 
 class TaggedPort(DeviceObject, frozen=True, tag="tagged-port"):
-    """A port that is a member of a V-Net by an 802.1Q tag. Needs the capability `tagged_ports`."""
+    """A port that is a member of a V-Net by an 802.1Q tag. Needs the capability `tagged_ports`. bridge: as of
+    `AccessPort`."""
 
     port: str
     vlan: int
     vni: int | None = None
     vrf: str | None = None
+    bridge: bool | None = None
 
     @property
     def key(self) -> Key:
