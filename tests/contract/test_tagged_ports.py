@@ -18,7 +18,6 @@ from contract.test_linux_door import DRIVER, Bench, bench, poll
 from support.frames import End, Tags, frame, q
 from support.linux_models import PORTS, TAGS, Objects, base, red, shared, trunk, vnet
 from underlace.diff.change import changes
-from underlace.diff.order import ordered
 from underlace.drivers.linux.io import LinuxDoor
 
 __all__ = ["bench"]
@@ -261,10 +260,7 @@ def test_what_a_hand_changed_is_seen_and_mended(wires: Wires) -> None:
     for what, (netns, command) in (HAND | PROGRAMS).items():
         wires.bench.device.run(*command, netns=netns)
         assert changes(wires.bench.read(), DRIVER.items(FABRIC)), f"not seen: {what}"
-        for _ in range(3):
-            if plan := ordered(wires.bench.read(), DRIVER.items(FABRIC)):
-                assert wires.bench.run(plan) == [], what
-        assert changes(wires.bench.read(), DRIVER.items(FABRIC)) == [], what
+        assert wires.bench.mend(FABRIC), what
         assert wires.sent("swp2") == {"swp3": [10], "swp6": [20]}, what
 
 

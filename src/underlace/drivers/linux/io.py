@@ -16,7 +16,7 @@ from underlace.drivers.linux import boot, config, duplicates, kernel, limits, na
 from underlace.drivers.linux.addresses import Addresses
 from underlace.drivers.linux.execute import Executor
 from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link, read_settings
-from underlace.drivers.linux.native import Address, Item, Netns, Settings, Vxlan
+from underlace.drivers.linux.native import Address, Item, Netns, Settings, Tag, Vxlan, on_tag
 from underlace.drivers.linux.neighbours import Neighbours, decode
 from underlace.drivers.linux.next_hops import NextHops
 from underlace.drivers.linux.render import FORWARDING, NETNS_SETTINGS
@@ -77,7 +77,8 @@ class LinuxDoor:
             if wanted is None or netns in wanted:
                 with suppress(NoNamespace), self._namespaces.inside(netns):
                     seen[netns] = self._read_netns(netns, found, ends, routed)
-        found += self._tags.read(seen)
+        tags = list(self._tags.read(seen))
+        found = [*_standing(found, tags), *tags]
         if wanted is None or "frr" in {key[0] for key in scope or ()}:
             found += self._read_frr(vrfs)
         if wanted is None:
@@ -146,6 +147,12 @@ class LinuxDoor:
     def save(self, items: Items) -> None:
         """Write FRR's boot files; the kernel's part comes from the agent's cache after a reboot."""
         boot.write(self._frr, boot.files(item for item in items.values() if isinstance(item, Item)))
+
+
+def _standing(found: Sequence[Item], tags: Sequence[Tag]) -> list[Item]:
+    """Without what stands on a VLAN's link that is made anew: that goes with it, and comes back behind its guard."""
+    broken = {key for tag in tags if not tag.ready for key in on_tag(tag.netns, tag.link)}
+    return [item for item in found if item.key not in broken] if broken else list(found)
 
 
 def _settings_of(link: str, paths: tuple[str, ...]) -> Settings:

@@ -151,6 +151,11 @@ def tag_key(netns: str, link: str) -> Key:
     return ("tag", netns, link)
 
 
+def on_tag(netns: str, link: str) -> tuple[Key, Key]:
+    """What stands on the link of a VLAN: its state and its guard."""
+    return ("port", netns, link), ("nft", netns, "netdev", names.guard(link))
+
+
 def _made_by(netns: str, port: str) -> Key:
     """What puts a port, or a VLAN of one, where it is."""
     return tag_key(netns, port) if names.TAG_PATTERN.fullmatch(port) else ("placement", netns, port)
