@@ -133,7 +133,12 @@ def _base(r: Resource[SwitchSpec], profile: ProfileSpec, view: View) -> Iterable
     loopback = str(ip_address(number(view, r.ref, "loopback")))
     leaf = r.spec.role == "leaf"
     yield System(
-        r.ref.name, loopback=loopback, mac=router_mac(loopback) if leaf else None, vtep=leaf, mtu=profile.underlay.mtu
+        r.ref.name,
+        loopback=loopback,
+        mac=router_mac(loopback) if leaf else None,
+        vtep=leaf,
+        mtu=profile.underlay.mtu,
+        os_version=r.spec.os_version or None,
     )
     yield Protection(
         vteps=view.marked(VTEP) if leaf else frozenset(),

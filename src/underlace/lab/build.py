@@ -174,7 +174,7 @@ def up(
     """
     lab = topology(intent)
     holder.raise_descriptors(MAX_VRFS)
-    state = State.create(directory, owner=list(owner or ()))
+    state = State.create(directory, owner=list(owner or ()), frr=frr.chosen())
     for name in ("logs", "devices"):
         (directory / name).mkdir()
     fabric = Fabric(state, lab, intent, intent.played)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from underlace.lab import build, flows, intent, known, machine
+from underlace.lab import build, flows, frr, intent, known, machine
 from underlace.lab import fabric as lab
 from underlace.lab.demo import CONVERGENCE_SECONDS, Stages, progress
 from underlace.lab.expect import matrix
@@ -46,11 +46,15 @@ def up(
     timeout: Annotated[
         float, typer.Option(help="Seconds to wait until all allowed flows are answered.")
     ] = CONVERGENCE_SECONDS,
+    other: Annotated[
+        Path | None, typer.Option("--frr", metavar="DIR", help="Daemons and vtysh of another FRR than the system's.")
+    ] = None,
     form: Output = "table",
 ) -> None:
     """Build the fabric of an intent directory and wait until its flows are answered."""
     say, at = Stages(), place or default_directory()
     with spoken(at), interruptible():
+        frr.choose(other)
         machine.refuse()
         wanted = intent.read(directory)
         lab.clear(at)

@@ -148,6 +148,13 @@ class Fabric:
 
     def rebuild(self, device: str) -> None:
         """Reboot a device: what is not on its disk is lost, its ports come back unconfigured, FRR and agent start."""
+        new = self.unplug(device)
+        new.ip(wiring.management(wiring.mgmt_addresses(self.lab.switches)[device]), "mgmt")
+        frr.start(new, vrf_namespaces=True)
+        self.start_agents([device])
+
+    def unplug(self, device: str) -> Namespace:
+        """Namespaces with a device's ports, down and unconfigured, in the place of the device, where nothing runs."""
         old = self.node(device)
         if self.agent(device):
             self.stop_agents([device], signal.SIGKILL)
@@ -157,9 +164,7 @@ class Fabric:
         _move_ports(old, new)
         os.kill(old.pid, signal.SIGKILL)
         wait_for(f"the old {device} to be gone", lambda: start_time(old.pid) == 0)
-        new.ip(wiring.management(wiring.mgmt_addresses(self.lab.switches)[device]), "mgmt")
-        frr.start(new, vrf_namespaces=True)
-        self.start_agents([device])
+        return new
 
     def create(self, **names: Iterable[str]) -> None:
         message = {kind: list(found) for kind, found in names.items()}
@@ -213,6 +218,7 @@ def load(directory: Path) -> Fabric:
     state = _state(directory)
     if state is None:
         raise LabError(f"there is no lab in {directory}", f"Start one: {command(directory, 'up', 'DIR')}")
+    frr.choose(Path(held) if (held := state.facts().get("frr")) else None)
     kept = json.loads((directory / INTENT_FILE).read_text())
     intent = parse(kept["documents"], Path(kept["directory"]), kept["played"])
     return Fabric(state, topology(intent), intent, kept["played"], LeftOut.of(kept.get("left_out", {})))

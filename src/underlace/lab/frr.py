@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 
+from underlace.lab.fault import LabError
 from underlace.lab.namespace import CommandFailed, Namespace
+from underlace.lab.process import FRR
 from underlace.lab.state import start_time
 
 DAEMONS = "/usr/lib/frr"
@@ -19,9 +24,42 @@ LOG = "/var/log/frr"
 RUN = "/run/frr"
 DEVICE_DAEMONS = ("zebra", "staticd", "bgpd", "bfdd")
 """In the order of start. zebra first: the others register with it."""
+MANAGEMENT = "mgmtd"
+"""From FRR 10 on it takes the configuration, before all others."""
+INTEGRATED = 10
+"""The first major release that starts from one file, which `vtysh` loads."""
 
 NETLINK_BUFFER = "90000000"
 _END_SECONDS = 10.0
+_START_SECONDS = 60.0
+
+
+def directory() -> Path:
+    """Where the daemons are that this lab runs."""
+    return Path(os.environ.get(FRR) or DAEMONS)
+
+
+def choose(programs: Path | None) -> None:
+    """Have this process, and all that it starts, use the FRR of a directory; None is the system's."""
+    if programs is None:
+        os.environ.pop(FRR, None)
+    else:
+        os.environ[FRR] = str(programs.resolve())
+
+
+def chosen() -> str:
+    """The directory of another FRR than the system's; "" for none. A lab notes it for those that come later."""
+    return os.environ.get(FRR, "")
+
+
+@cache
+def major(programs: Path) -> int:
+    """The first number of the release of FRR in a directory. Raises LabError."""
+    said = subprocess.run([programs / "zebra", "--version"], capture_output=True, text=True, check=False).stdout
+    match = re.search(r"version (\d+)\.", said)
+    if match is None:
+        raise LabError(f"{programs}/zebra does not say its version", "Name a directory with FRR's daemons and vtysh.")
+    return int(match[1])
 
 
 def commands(root: Path, vrf_namespaces: bool, daemons: Sequence[str] = DEVICE_DAEMONS) -> Iterator[list[str]]:
@@ -30,12 +68,17 @@ def commands(root: Path, vrf_namespaces: bool, daemons: Sequence[str] = DEVICE_D
     root: of the node's file system; boot files below it are read. vrf_namespaces: zebra takes every namespace in
     /run/netns as a VRF.
     """
-    for daemon in daemons:
-        argv = [f"{DAEMONS}/{daemon}", "-d", "-F", "datacenter", "--log", f"file:{LOG}/{daemon}.log"]
+    programs = directory()
+    recent = major(programs) >= INTEGRATED
+    for daemon in (*((MANAGEMENT,) if recent else ()), *daemons):
+        argv = [f"{programs}/{daemon}", "-d", "-F", "datacenter", "--log", f"file:{LOG}/{daemon}.log"]
         own = f"{CONFIG}/{daemon}.conf"
-        argv += ["-f", own if (root / own.lstrip("/")).exists() else "/dev/null"]
+        if not recent or daemon not in (MANAGEMENT, "staticd"):  # these two have no file of their own
+            argv += ["-f", own if (root / own.lstrip("/")).exists() else "/dev/null"]
         if daemon == "zebra":
-            argv += ["-s", NETLINK_BUFFER, *(["-n"] if vrf_namespaces else [])]
+            argv += ["-s", NETLINK_BUFFER, *(["-n"] if vrf_namespaces and not recent else [])]
+        if recent and vrf_namespaces:
+            argv += ["-w"]
         yield argv
     if (root / CONFIG.lstrip("/") / "frr.conf").exists():
         yield ["vtysh", "-b"]
@@ -47,7 +90,24 @@ def start(node: Namespace, vrf_namespaces: bool, daemons: Sequence[str] = DEVICE
     if not shell.exists():
         shell.write_text("no service integrated-vtysh-config\n")  # without the file vtysh warns in every answer
     for argv in commands(node.path("/"), vrf_namespaces, daemons):
-        node.run(argv)
+        _launch(node, argv)
+
+
+def _launch(node: Namespace, argv: list[str]) -> None:
+    """Run what leaves a daemon behind. Its words go into a file: FRR 10 keeps a pipe open for as long as it lives."""
+    with TemporaryFile() as said:
+        done = subprocess.run(
+            node.command(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            env=node.environment(),
+            timeout=_START_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            said.seek(0)
+            raise CommandFailed(f"{node.name}: {' '.join(argv)}: {said.read().decode(errors='replace').strip()}")
 
 
 def pids(run: Path) -> dict[str, int]:
@@ -88,7 +148,7 @@ def restart() -> None:
     """Restart FRR of the device that this process is inside of: what its agent runs as a last resort."""
     stop(Path(RUN), number=signal.SIGKILL)
     for argv in commands(Path("/"), vrf_namespaces=True):
-        subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+        subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

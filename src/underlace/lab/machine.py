@@ -60,7 +60,7 @@ def programs() -> Iterator[Diagnostic]:
     """Programs that a lab needs and this machine lacks."""
     path = search_path(os.environ)
     lacking = [f"the program {name} is missing" for name in PROGRAMS if shutil.which(name, path=path) is None]
-    lacking += [f"FRR's {d} is missing" for d in frr.DEVICE_DAEMONS if not Path(frr.DAEMONS, d).exists()]
+    lacking += [f"FRR's {d} is missing" for d in frr.DEVICE_DAEMONS if not Path(frr.directory(), d).exists()]
     if lacking:
         yield Diagnostic(
             Where(),

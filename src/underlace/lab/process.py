@@ -8,6 +8,9 @@ from pathlib import Path
 
 from underlace.lab.state import MARK
 
+FRR = "LAB_FRR"
+"""The variable that names a directory with another FRR than the system's: daemons and `vtysh`. It is no setting."""
+
 SYSTEM_PROGRAMS = ("/usr/sbin", "/sbin")
 """Where `nft` is, and where the shell of an ordinary user does not look."""
 
@@ -15,6 +18,8 @@ SYSTEM_PROGRAMS = ("/usr/sbin", "/sbin")
 def search_path(given: Mapping[str, str]) -> str:
     """Where the programs are looked for that a lab runs: where whoever starts it looks, then among root's."""
     known = given.get("PATH", os.defpath).split(os.pathsep)
+    if (frr := given.get(FRR)) and frr not in known:
+        known.insert(0, frr)
     return os.pathsep.join([*known, *(place for place in SYSTEM_PROGRAMS if place not in known)])
 
 

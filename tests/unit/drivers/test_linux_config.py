@@ -85,6 +85,18 @@ def read(text: str = RUNNING, vrfs: tuple[str, ...] = ("vpc-1",)) -> set[Item]:
     return set(config.items(text, vrfs))
 
 
+def test_frr_10_writes_ipv4_mapped_prefixes_with_dots() -> None:
+    """In 8.4 and in what we render they have none; a device must not look changed for that."""
+    said = (
+        "ipv6 prefix-list underlace-x seq 5 deny ::ffff:0.0.0.0/96 le 128\nip prefix-list y seq 5 permit 10.0.0.0/8"
+    )
+    assert [line for _, line in config.lines(said)] == [
+        "ipv6 prefix-list underlace-x seq 5 deny ::ffff:0:0/96 le 128",
+        "ip prefix-list y seq 5 permit 10.0.0.0/8",
+    ]
+    assert config.lines("deny ::ffff:192.0.2.1/128")[0][1] == "deny ::ffff:c000:201/128"
+
+
 def test_lines_become_items_with_their_context() -> None:
     assert read() == {
         FrrLine((), ROUTER),

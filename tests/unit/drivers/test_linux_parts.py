@@ -13,7 +13,7 @@ from underlace.drivers.linux import LinuxDriver, boot, rules
 from underlace.drivers.linux.native import Bridge, FrrLine, Item, NftTable, PortLink, Route, Vxlan
 from underlace.drivers.protocol import Items
 from underlace.model.change import Change, Disruption, Key, Verb
-from underlace.model.device import AccessPort, BgpNeighbor, DeviceObject, Port, Svi, TaggedPort
+from underlace.model.device import AccessPort, BgpNeighbor, BgpRouter, DeviceObject, Port, Svi, System, TaggedPort
 
 DRIVER = LinuxDriver()
 
@@ -29,6 +29,7 @@ def test_capabilities_follow_the_version() -> None:
     assert DRIVER.capabilities("10.3").vrf_maximum_paths > 1
     assert DRIVER.capabilities("").version == "8.4"
     assert DRIVER.capabilities().tagged_ports
+    assert DRIVER.capabilities("next").vrf_maximum_paths == 1, "nothing is expected of a release that cannot be told"
 
 
 def test_every_port_that_is_not_underlay_is_guarded_where_it_lives() -> None:
@@ -264,6 +265,14 @@ def test_what_a_change_hurts(before: DeviceObject | None, after: DeviceObject | 
     assert DRIVER.disruption(change(before, after)) is hurts
 
 
+@pytest.mark.parametrize(("version", "paths"), [(None, 1), ("8.4.4", 1), ("10.3", 16)])
+def test_a_vrf_uses_as_many_paths_as_its_frr_can(version: str | None, paths: int) -> None:
+    objects = [System("leaf1", loopback="10.255.0.1", os_version=version), BgpRouter("vpc-1", asn=4_200_000_001)]
+    router = DRIVER.normalise(objects)[("bgp-router", "vpc-1")]
+    assert isinstance(router, BgpRouter)
+    assert router.maximum_paths == paths
+
+
 def test_boot_files_are_by_daemon() -> None:
     files = boot.files(item for item in DRIVER.items(everything()).values() if isinstance(item, Item))
     assert set(files) == {"zebra.conf", "staticd.conf", "bgpd.conf", "bfdd.conf", "vtysh.conf"}
@@ -272,6 +281,30 @@ def test_boot_files_are_by_daemon() -> None:
     assert "profile underlace-default" in files["bfdd.conf"]
     assert "   rd 10.255.0.1:0\n   rd 10.255.0.1:2\n" in files["bgpd.conf"]
     assert files["vtysh.conf"] == "no service integrated-vtysh-config\n"
+
+
+def test_boot_files_of_frr_10_are_one() -> None:
+    """What mgmtd keeps, static routes among it, is read from no other file."""
+    held = [item for item in DRIVER.items(everything()).values() if isinstance(item, Item)]
+    files = boot.files(held, "10.3")
+    assert set(files) == {"frr.conf", "vtysh.conf"}
+    lines = [
+        line for name, text in boot.files(held, "8.4.4").items() if name != "vtysh.conf" for line in text.split("\n")
+    ]
+    assert set(files["frr.conf"].split("\n")) == set(lines)
+    assert files["vtysh.conf"] == "service integrated-vtysh-config\n"
+
+
+def test_boot_files_of_another_release_of_frr_go(tmp_path: Path) -> None:
+    """Either release prefers one form, also when the other one is newer. What somebody else wrote stays."""
+    owner, held = tmp_path.owner(), [i for i in DRIVER.items(everything()).values() if isinstance(i, Item)]
+    for version, names in (("8.4.4", {"zebra", "staticd", "bgpd", "bfdd"}), ("10.3", {"frr"}), ("8.4.4", None)):
+        boot.write(tmp_path, boot.files(held, version), owner)
+        expected = names or {"zebra", "staticd", "bgpd", "bfdd"}
+        assert {file.stem for file in tmp_path.iterdir()} == expected | {"vtysh"}
+    (tmp_path / "frr.conf").write_text("! by hand\n")
+    boot.write(tmp_path, boot.files(held, "8.4.4"), owner)
+    assert (tmp_path / "frr.conf").read_text() == "! by hand\n"
 
 
 def test_boot_files_are_replaced_only_when_they_differ(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from underlace.model.capability import Capabilities
 
 OLDEST = "8.4"
@@ -9,7 +11,8 @@ OLDEST = "8.4"
 
 def capabilities(version: str = "") -> Capabilities:
     """version: of FRR, as the device says it."""
-    major = int((version or OLDEST).partition(".")[0])
+    number = re.match(r"\d{1,4}(?=\.|$)", version or OLDEST)
+    major = int(number[0]) if number else 8  # nothing is expected of a release that cannot be told
     return Capabilities(
         os="linux",
         version=version or OLDEST,

@@ -12,6 +12,15 @@ _SKIPPED = re.compile(r"!|exit(?:-\S+)?|end|Building configuration\.\.\.|Current
 _VNI = re.compile(r"vni (\d+)")
 _TARGET = re.compile(r"(rd|route-target import|route-target export) (\S+)")
 
+_MAPPED = re.compile(r"(?<=::ffff:)(\d+)\.(\d+)\.(\d+)\.(\d+)(?=/)")
+
+
+def _in_hexadecimal(dotted: re.Match[str]) -> str:
+    """The end of an IPv4-mapped prefix as FRR 8.4 and Python write it; FRR 10 writes it with dots."""
+    a, b, c, d = map(int, dotted.groups())
+    return f"{a << 8 | b:x}:{c << 8 | d:x}"
+
+
 Lines = list[tuple[frr.Context, str]]
 
 
@@ -20,7 +29,7 @@ def lines(text: str) -> Lines:
     found: Lines = []
     stack: list[str] = []
     for raw in text.splitlines():
-        line = raw.strip()
+        line = _MAPPED.sub(_in_hexadecimal, raw.strip())
         if _SKIPPED.fullmatch(line):
             continue
         depth = len(raw) - len(raw.lstrip(" "))

@@ -22,7 +22,12 @@ from underlace.model.device import (
 
 _FIELDS: Mapping[type[DeviceObject], Mapping[str, Disruption]] = {
     # The loopback is every tunnel's source; the others rebuild links or routers.
-    System: {"loopback": Disruption.OUTAGE, "mac": Disruption.FLAP, "mtu": Disruption.FLAP},
+    System: {
+        "loopback": Disruption.OUTAGE,
+        "mac": Disruption.FLAP,
+        "mtu": Disruption.FLAP,
+        "os_version": Disruption.FLAP,
+    },
     Port: {"underlay": Disruption.OUTAGE, "enabled": Disruption.OUTAGE, "mtu": Disruption.FLAP},
     BgpRouter: {
         "asn": Disruption.OUTAGE,

@@ -1,6 +1,7 @@
 """The grammar of FRR's configuration: what a line is about, what it stands on, how it is taken back.
 
-FRR 8.4 in the datacenter profile (`-F datacenter`); a line is written exactly as it reads back.
+FRR 8.4 to 10 in the datacenter profile (`-F datacenter`); a line is written exactly as it reads back (`config` mends
+where releases differ).
 """
 
 from __future__ import annotations

@@ -146,7 +146,8 @@ class LinuxDoor:
 
     def save(self, items: Items) -> None:
         """Write FRR's boot files; the kernel's part comes from the agent's cache after a reboot."""
-        boot.write(self._frr, boot.files(item for item in items.values() if isinstance(item, Item)))
+        ours = (item for item in items.values() if isinstance(item, Item))
+        boot.write(self._frr, boot.files(ours, self.version()))
 
 
 def _standing(found: Sequence[Item], tags: Sequence[Tag]) -> list[Item]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from underlace.drivers.linux import names
+from underlace.drivers.linux.capabilities import capabilities
 from underlace.model.device import (
     DEFAULT_VRF,
     AccessPort,
@@ -37,6 +38,8 @@ NOT_CARRIED = frozenset(
     {
         # FRR keeps its host name, but `show running-config` prints that of vtysh.
         ("system", "hostname"),
+        # It decides how many paths a VRF uses; that is what the device shows.
+        ("system", "os_version"),
         # Text of a person never reaches a device.
         ("port", "description"),
         ("bgp-neighbor", "description"),
@@ -88,7 +91,7 @@ def _resolve(one: DeviceObject, model: Objects) -> DeviceObject | None:
         case Port():
             return _port(one, model)
         case BgpRouter():
-            return _router(one)
+            return _router(one, model)
         case BgpNeighbor():
             return _neighbor(one, model)
         case Vrf(l3vni=None):
@@ -169,9 +172,10 @@ def _link_mtu(port: str, model: Objects) -> int:
     return names.DEFAULT_MTU if underlay is None else underlay
 
 
-def _router(one: BgpRouter) -> BgpRouter:
+def _router(one: BgpRouter, model: Objects) -> BgpRouter:
     default = one.vrf == DEFAULT_VRF
-    paths = (names.DEFAULT_PATHS if default else 1) if one.maximum_paths is None else one.maximum_paths
+    most = names.DEFAULT_PATHS if default else capabilities(model.system.os_version or "").vrf_maximum_paths
+    paths = most if one.maximum_paths is None else one.maximum_paths
     return replace(
         one,
         networks=_networks(one.networks),

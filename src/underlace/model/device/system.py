@@ -7,13 +7,14 @@ from underlace.model.device.base import DeviceObject, Key
 
 class System(DeviceObject, frozen=True, tag="system"):
     """Identity. loopback: IPv4 of the underlay, the VTEP address of a leaf; mac: router MAC in all VRFs;
-    mtu: of underlay ports."""
+    mtu: of underlay ports; os_version: of what it runs, where intent says it, for defaults that depend on it."""
 
     hostname: str
     loopback: str | None = None
     mac: str | None = None
     vtep: bool | None = None
     mtu: int | None = None
+    os_version: str | None = None
 
     @property
     def key(self) -> Key:
