@@ -84,8 +84,9 @@ class Namespaces:
         mount = self._mounts / name
         if os.path.lexists(self._links / name):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
-        self._mounts.mkdir(parents=True, exist_ok=True)
-        self._links.mkdir(parents=True, exist_ok=True)
+        for directory in (self._mounts, self._links):
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o755)  # zebra, which is not root, has to find what is in there
         self._unmount(mount)
         mount.touch(mode=0o444)
         with self.inside(names.MAIN):
