@@ -7,7 +7,7 @@ PYTEST := $(BIN)/pytest
 ARGS ?=
 
 .DEFAULT_GOAL := check
-.PHONY: check setup system system-tests demo test test-unit test-lab test-long bench bench-scale golden gen fix lock wheel clean
+.PHONY: check setup system system-tests demo test test-unit test-lab test-long bench bench-scale golden gen fix lock wheel deb clean
 # Recipes share ports, namespaces and the environment: one at a time.
 .NOTPARALLEL:
 
@@ -97,6 +97,10 @@ bench-scale: setup system-tests
 # Builds the wheel, installs it with the locked dependencies in an empty environment, and runs the demo from there.
 wheel: setup
 	tools/wheel $(ARGS)
+
+# The agent of a device as a Debian package, for the Python that builds it.
+deb: $(VENV)/.ready
+	tools/deb
 
 clean:
 	rm -rf build dist artefacts .venv-wheel .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

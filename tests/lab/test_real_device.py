@@ -1,0 +1,177 @@
+"""A device that is no lab: a machine with kernel, service manager and disk of its own, as leaf3 of the quickstart.
+
+The package is installed as docs/how-to/first-real-leaf.md says; the spines and the other leaves are the lab's. A
+packet between leaf3's hosts and others goes through the machine's emulated ports. The tests stand on one another.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from support import machine as machines
+from support.fabric import converged, poll, settled
+from support.machine import Machine
+from support.machine.leaf import STATE, TOKEN, machine_as, package, provide
+from underlace.lab import control, flows
+from underlace.lab.expect import matrix
+from underlace.lab.fabric import Fabric
+
+pytestmark = pytest.mark.long
+
+LEAF = "leaf3"
+SLOW = 600.0
+"""Seconds for what takes a lab's device a few: every instruction is emulated, and others may use the machine."""
+
+
+class Leaf(NamedTuple):
+    fabric: Fabric
+    machine: Machine
+    deb: Path
+
+
+@pytest.fixture(scope="module")
+def more() -> tuple[dict[str, Any], ...]:
+    """BFD that an emulated device can keep up with."""
+    timers = {"transmit": 1_000, "receive": 1_000, "multiplier": 5}
+    return ({"kind": "profile", "name": "default", "spec": {"underlay": {"bfd": timers}}},)
+
+
+@pytest.fixture(scope="module")
+def leaf(fabric: Fabric, place: Path, failures: Callable[[], bool]) -> Iterator[Leaf]:
+    if reason := machines.missing():
+        pytest.skip(reason)
+    with machine_as(fabric, LEAF, place / "machine") as machine:
+        machine.start()
+        try:
+            yield Leaf(fabric, machine, package())
+        finally:
+            if failures():
+                print(machine.console.read_text(errors="replace")[-4_000:])
+
+
+def journal(machine: Machine) -> str:
+    return machine.run("journalctl", "--no-pager", "--output=cat", "--unit=underlace-agent", check=False)
+
+
+def answered(leaf: Leaf) -> None:
+    """Every allowed flow is; and then the whole matrix is right."""
+    wanted = matrix(leaf.fabric.intent)
+    left = flows.converge(wanted, leaf.fabric, SLOW)
+    assert not left, f"not answered: {left[:10]}\n{journal(leaf.machine)[-4_000:]}"
+    assert flows.run(flows.checks(wanted.flows), leaf.fabric) == []
+
+
+def test_it_is_installed_enrols_and_joins(leaf: Leaf) -> None:
+    provide(leaf.fabric, LEAF, leaf.machine, leaf.deb)
+    leaf.machine.run("systemctl", "restart", "underlace-management", "frr", seconds=SLOW)
+    before = last_report(leaf.fabric)  # of the lab's own agent
+    leaf.machine.run("systemctl", "start", "underlace-agent", seconds=SLOW)
+    try:
+        poll("the machine's agent to report", lambda: last_report(leaf.fabric) > before, SLOW)
+        settled(leaf.fabric, SLOW)
+    except AssertionError as late:
+        raise AssertionError(f"{late}\n{journal(leaf.machine)[-6_000:]}") from late
+    answered(leaf)
+
+
+def test_the_token_is_gone_and_was_never_in_a_command_line(leaf: Leaf) -> None:
+    assert "No such file" in leaf.machine.run("cat", TOKEN, check=False)
+    assert leaf.machine.run("stat", "-c", "%a", STATE) == "700\n"
+    assert "token" not in leaf.machine.run("ps", "-eo", "args")
+
+
+def test_the_underlay_is_closed(leaf: Leaf) -> None:
+    """Law 11's guards are in the device's own kernel, and the flow matrix with forged packets finds no way in."""
+    assert "table inet underlace" in leaf.machine.run("nft", "list", "tables")
+    known, own = (
+        leaf.fabric.underlay(),
+        json.loads(leaf.machine.run("ip", "-json", "-4", "address", "show", "dev", "lo")),
+    )
+    loopback = next(a["local"] for a in own[0]["addr_info"] if a["scope"] == "global")
+    vnis = tuple(sorted(map(int, json.loads(leaf.machine.run("vtysh", "-c", "show evpn vni json")))))
+    assert loopback not in known.loopbacks
+    assert vnis
+    everything = flows.Underlay((*known.loopbacks, loopback), {**known.vnis, loopback: vnis})
+    verdict = flows.verdict(matrix(leaf.fabric.current_intent()), everything, leaf.fabric)
+    assert verdict.good, verdict.wrong[:10]
+
+
+def test_management_is_in_no_table_of_the_fabric(leaf: Leaf) -> None:
+    assert "mgmt0" not in leaf.machine.run("ip", "-brief", "link")
+    assert "mgmt" not in leaf.machine.run("vtysh", "-c", "show vrf")
+
+
+def test_a_reboot_without_the_controller_brings_everything_back(leaf: Leaf) -> None:
+    control.stop(leaf.fabric.state)
+    try:
+        leaf.machine.reboot()
+        answered(leaf)
+    finally:
+        leaf.fabric.start_controller()
+    settled(leaf.fabric, SLOW)
+
+
+NEW = {
+    "kind": "vnet",
+    "tenant": "acme",
+    "name": "red-late",
+    "spec": {"vpc": "red", "gateways": ["10.1.3.1/24"], "ports": [{"port": "swp10@leaf3"}]},
+}
+SUBNET = {"kind": "subnet", "tenant": "acme", "name": "red-late", "spec": {"prefix": "10.1.3.0/24", "vpc": "red"}}
+
+
+def test_a_power_cut_before_confirm_boots_what_was_confirmed(leaf: Leaf) -> None:
+    """The management port goes down as soon as a manifest is on trial: it is applied, and nobody can confirm it."""
+    machine, fabric = leaf.machine, leaf.fabric
+    waits = f"while [ ! -e {STATE}/candidate.json ]; do sleep 0.05; done; "
+    cut = "nsenter --net=/run/underlace/netns/mgmt ip link set mgmt0 down"
+    machine.run("systemd-run", "--unit=cut", "sh", "-c", waits + cut)
+    fabric.api.apply([SUBNET, NEW])
+    machine.poll("the change to be on the device", "ip", "-all", "netns", "exec", "ip", "addr", says="10.1.3.1/24")
+    applied = time.monotonic()
+    assert f'"{STATE}/candidate.json"' in machine.run("stat", "-c", '"%n"', f"{STATE}/candidate.json")
+    machine.power_off()
+    assert time.monotonic() - applied < 30, "too late to show anything: the agent may have reverted by itself"
+    control.stop(fabric.state)
+    try:
+        machine.start()
+        answered(leaf)
+        assert "10.1.3.1/24" not in machine.run("ip", "-all", "netns", "exec", "ip", "addr")
+    finally:
+        fabric.start_controller()
+    settled(fabric, SLOW)
+    machine.poll("the change to be made at last", "ip", "-all", "netns", "exec", "ip", "addr", says="10.1.3.1/24")
+
+
+def test_an_upgrade_touches_nothing(leaf: Leaf) -> None:
+    """The same package once more: the agent starts anew, FRR does not, and no route comes or goes."""
+    machine = leaf.machine
+    before = machine.run("pidof", "zebra", "bgpd", "bfdd", "staticd")
+    agent = machine.run("systemctl", "show", "--property=MainPID", "underlace-agent")
+    machine.run("sh", "-c", "for n in /run/netns/*; do ip -n ${n##*/} monitor route link >>/run/heard 2>&1 & done")
+    machine.run("dpkg", "--install", "/root/agent.deb", seconds=SLOW)
+    assert machine.run("systemctl", "show", "--property=MainPID", "underlace-agent") != agent
+    seen = last_report(leaf.fabric)
+    poll("the agent to report again", lambda: last_report(leaf.fabric) > seen, SLOW)
+    assert machine.run("pidof", "zebra", "bgpd", "bfdd", "staticd") == before
+    assert machine.run("cat", "/run/heard") == ""
+    converged(leaf.fabric)
+
+
+def test_purge_leaves_nothing(leaf: Leaf) -> None:
+    machine = leaf.machine
+    machine.run("dpkg", "--purge", "underlace-agent", seconds=SLOW)
+    kept = machine.run("sh", "-c", "find / -xdev -iname '*underlace*' -not -path '/proc/*' -not -path '/run/*'")
+    assert kept == ""
+    assert json.loads(machine.run("ip", "-json", "link", "show", "swp1"))[0]["ifname"] == "swp1"
+
+
+def last_report(fabric: Fabric) -> str:
+    found = next(d for d in fabric.api.get("/v1/devices")["items"] if d["name"] == LEAF)
+    return found["last_report"] or ""
