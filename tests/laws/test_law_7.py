@@ -181,14 +181,14 @@ def test_a_fragment_that_is_not_what_intent_says_is_found(tmp_path: Path) -> Non
     fabric.put(*quickstart())
     assert fabric.controller.differences(ADMIN) == []
     fabric.store.write(
-        lambda c: c.exec_driver_sql("UPDATE fragment SET hash = 'x' WHERE device = 'leaf1' AND scope = 'base'")
+        lambda c: c.exec_driver_sql("UPDATE fragment SET hash = x'00' WHERE device = 'leaf1' AND scope = 'base'")
     )
     fabric.store.write(
         lambda c: c.exec_driver_sql("DELETE FROM fragment WHERE device = 'leaf2' AND scope = 'port:swp1'")
     )
     found = fabric.controller.differences(ADMIN)
     assert [FragmentKey(d.device, d.scope) for d in found] == [("leaf1", "base"), ("leaf2", "port:swp1")]
-    assert found[0].stored == "x"
+    assert found[0].stored == "00"
     assert found[1].stored is None
     fabric.close()
 

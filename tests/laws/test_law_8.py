@@ -202,7 +202,9 @@ def test_a_number_on_one_device_waits_for_that_one_alone(fabric: Rig) -> None:
     fabric.put(vnet("other", vni=None, port="swp9@leaf2", mtu=1500))
     fabric.delete(OLD)
     with fabric.store.read() as c:
-        rows = c.exec_driver_sql("SELECT value, device FROM quarantine WHERE pool = 'rd/leaf1'").fetchall()
+        rows = c.exec_driver_sql(
+            "SELECT value, device FROM quarantine JOIN pool p ON p.id = pool WHERE p.name = 'rd/leaf1'"
+        ).fetchall()
     assert rows == [(held, "leaf1")]
 
 

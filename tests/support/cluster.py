@@ -30,13 +30,14 @@ LOG = """
 CREATE TABLE fragment_log (seq bigserial PRIMARY KEY, device text, scope text, hash text, revision bigint);
 CREATE FUNCTION log_fragment() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   IF TG_OP = 'DELETE' THEN INSERT INTO fragment_log (device, scope) VALUES (OLD.device, OLD.scope);
-  ELSE INSERT INTO fragment_log (device, scope, hash) VALUES (NEW.device, NEW.scope, NEW.hash); END IF;
+  ELSE INSERT INTO fragment_log (device, scope, hash) VALUES (NEW.device, NEW.scope, encode(NEW.hash, 'hex')); END IF;
   RETURN NULL; END $$;
 CREATE FUNCTION log_revision() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   INSERT INTO fragment_log (revision) VALUES (NEW.id); RETURN NULL; END $$;
-INSERT INTO fragment_log (device, scope, hash) SELECT device, scope, hash FROM fragment;
+INSERT INTO fragment_log (device, scope, hash) SELECT device, scope, encode(hash, 'hex') FROM fragment;
 INSERT INTO fragment_log (revision) SELECT max(id) FROM revision;
-CREATE TRIGGER log_fragment AFTER INSERT OR UPDATE OR DELETE ON fragment FOR EACH ROW EXECUTE FUNCTION log_fragment();
+CREATE TRIGGER log_fragment AFTER INSERT OR UPDATE OF hash OR DELETE ON fragment
+  FOR EACH ROW EXECUTE FUNCTION log_fragment();
 CREATE TRIGGER log_revision AFTER INSERT ON revision FOR EACH ROW EXECUTE FUNCTION log_revision();
 """
 """The database itself notes what each revision did to fragments, beside whatever the controllers say."""

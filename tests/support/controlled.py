@@ -131,7 +131,8 @@ class Rig:
             compiled = compile_fragments(resources.values(), view).fragments
             assert {key: f.hash for key, f in compiled.items()} == fragments.every_key(c)
             ids = {r.ref: i for i, r in resources.items()}
-            assert {(key, ids[ref]) for key, f in compiled.items() for ref in f.touches} == fragments.every_touch(c)
+            touches = {(key, ids[ref]) for key, f in compiled.items() for ref in f.touches}
+            assert touches == fragments.every_touch(c) == fragments.touches(c, resources)
             view.hide_waiting = True
             stored = rows.derived(c, list(resources))
             for i, r in resources.items():

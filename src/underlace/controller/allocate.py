@@ -17,9 +17,9 @@ from underlace.controller.run import Allocation, Run
 from underlace.model.diagnostic import Diagnostic
 from underlace.model.net import RD_RANGE
 from underlace.model.resource import Need, Resource
-from underlace.store import devices, fragments, numbers
+from underlace.store import devices, fragments, numbers, pools
 from underlace.store.numbers import Held
-from underlace.store.view import slot_device
+from underlace.store.slots import slot_device
 
 Slot = tuple[int, str]
 """(owner's id, slot)"""
@@ -39,8 +39,10 @@ def allocate(run: Run, fresh: Mapping[int, Resource[Any]]) -> set[int]:
         slot: need for slot, need in wanted.items() if slot not in held or not _fits(run, slot, need, held[slot])
     }
     taken = _take_requested(run, missing)
-    taken += _take_any(run, {s: n for s, n in missing.items() if _request(run, s, n) is None})
+    picked, cursors = _take_any(run, {s: n for s, n in missing.items() if _request(run, s, n) is None})
+    taken += picked
     numbers.take(run.c, taken)
+    pools.set_cursors(run.c, cursors)
     before = {(h.owner, h.slot): h.value for h in replaced}
     for number in taken:
         _note(run, number, before.get((number.owner, number.slot)))
@@ -164,11 +166,12 @@ def _take_requested(run: Run, missing: Mapping[Slot, Need]) -> list[Held]:
     return list(taken.values())
 
 
-def _take_any(run: Run, missing: Mapping[Slot, Need]) -> list[Held]:
-    """The next free number after the last one picked from each pool: a number rests as long as possible."""
+def _take_any(run: Run, missing: Mapping[Slot, Need]) -> tuple[list[Held], dict[str, int]]:
+    """The next free number after the last one picked from each pool, so that a number rests as long as possible; and
+    the last one now."""
     if not missing:
-        return []
-    cursors = numbers.cursors(run.c, {need.pool for need in missing.values()})
+        return [], {}
+    cursors = pools.cursors(run.c, {need.pool for need in missing.values()})
     picked = _pick_next(run, missing, cursors)
     used = {(n.pool, n.value) for n in picked.values()}
     for slot, need in missing.items():
@@ -181,8 +184,7 @@ def _take_any(run: Run, missing: Mapping[Slot, Need]) -> list[Held]:
         picked[slot] = Held(need.pool, value, *slot)
         used.add((need.pool, value))
         cursors[need.pool] = value
-    numbers.set_cursors(run.c, {need.pool: cursors[need.pool] for s, need in missing.items() if s in picked})
-    return list(picked.values())
+    return list(picked.values()), {need.pool: cursors[need.pool] for s, need in missing.items() if s in picked}
 
 
 def _pick_next(run: Run, missing: Mapping[Slot, Need], cursors: dict[str, int]) -> dict[Slot, Held]:

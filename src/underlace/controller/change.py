@@ -10,7 +10,7 @@ Devices are asked about intent without fault. A plan is the same change, undone 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -39,7 +39,7 @@ from underlace.kinds.parse import Draft, parse_all
 from underlace.model.diagnostic import Diagnostic, Refused
 from underlace.model.ids import Ref
 from underlace.model.resource import Reference, Resource
-from underlace.store import fragments, ledger, numbers, rows
+from underlace.store import ledger, numbers, rows
 from underlace.store.ledger import Counters, Revision
 from underlace.store.rows import Stored
 
@@ -154,14 +154,15 @@ def _write(run: Run, request: Request, edits: list[Edit]) -> None:
     created = [e.after for e in edits if e.after is not None and e.before is None]
     updated = [e.after for e in edits if e.after is not None and e.before is not None]
     gone = [e.before for e in edits if e.after is None and e.before is not None]
-    rows.delete_resources(run.c, [r.id for r in gone])
-    new, changed = [_stored(r) for r in created], [_stored(r) for r in updated]
-    rows.insert_resources(run.c, new, run.at)
-    rows.update_resources(run.c, changed)
-    rows.write_history(run.c, run.revision, [*new, *changed], [_stored(r) for r in gone])
-    present = [*created, *updated]
     existing = [r.id for r in (*updated, *gone)]
-    rows.replace_refs(run.c, existing, {r.id: run.refs(r) for r in present})
+    rows.supersede(run.c, existing)
+    rows.write_ends(run.c, run.revision, [_stored(r) for r in gone])
+    rows.delete_resources(run.c, [r.id for r in gone])
+    rows.insert_resources(run.c, [_stored(r) for r in created])
+    rows.update_resources(run.c, [_stored(r) for r in updated])
+    present = [*created, *updated]
+    before = [e.before for e in edits if e.before is not None]
+    rows.write_refs(run.c, _with_refs(run, before), _with_refs(run, present))
     rows.replace_labels(run.c, existing, {r.id: r.labels for r in present})
     for resource in gone:
         run.view.drop(resource.ref)
@@ -177,6 +178,10 @@ def _stored(r: Resource[Any]) -> Stored:
     return Stored(r.id, r.ref, rows.labels_text(r.labels), spec, r.revision)
 
 
+def _with_refs(run: Run, resources: Iterable[Resource[Any]]) -> list[tuple[Resource[Any], tuple[Reference, ...]]]:
+    return [(r, run.refs(r)) for r in resources]
+
+
 def _check_references(run: Run, edits: list[Edit]) -> None:
     """References lead somewhere that the actor may see; nothing that is referred to goes."""
     present = [e for e in edits if e.after is not None]
@@ -190,9 +195,10 @@ def _check_references(run: Run, edits: list[Edit]) -> None:
             run.broken.add(edit.after.id)
     gone = [e.ref for e in edits if e.after is None]
     by: dict[Ref, list[Ref]] = {}
-    for target, _, referrer in rows.pointers(run.c, gone) if gone else ():
-        if referrer not in run.unread:
-            by.setdefault(target, []).append(referrer)
+    for referrer, pointing in run.view.pointing(set(gone)) if gone else ():
+        for x in pointing:
+            if not x.soft and referrer.ref not in run.unread:
+                by.setdefault(x.target, []).append(referrer.ref)
     run.found += [_still_referred(run, target, referrers) for target, referrers in by.items()]
 
 
@@ -317,13 +323,11 @@ class tolerant:  # noqa: N801 - reads like contextlib's own
 
 
 def finish(run: Run, request: Request) -> None:
-    """Make it a revision: the last thing written. Bodies that nobody needs any more go."""
+    """Make it a revision: the last thing written."""
     if not run.effective:
         return
     ledger.write_revision(run.c, Revision(run.revision, run.at, run.actor.name, request.message))
     ledger.set_counters(run.c, Counters(run.revision, run.last_id))
-    if replaced := [old for old, _ in run.fragments.values() if old is not None]:
-        fragments.collect(run.c, replaced)
 
 
 def _impossible_id(resource: Resource[Any], why: str) -> Diagnostic:

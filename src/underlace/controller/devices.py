@@ -16,6 +16,7 @@ from underlace.controller.run import Engine, Run
 from underlace.drivers.protocol import Driver
 from underlace.model.device import DeviceObject, decode_fragment
 from underlace.model.diagnostic import Diagnostic, Refused, Where
+from underlace.model.fact import FragmentKey
 from underlace.model.ids import fabric
 from underlace.model.wire import CANNOT, LASTING
 from underlace.store import devices, fragments, ledger, numbers
@@ -124,8 +125,9 @@ def driver_of(engine: Engine, c: Connection, name: str) -> Driver | None:
 
 def scopes_of(c: Connection, name: str) -> list[tuple[DeviceObject, ...]]:
     """What a device should hold, by scope."""
-    bodies = fragments.bodies(c, fragments.desired(c, name).values())
-    return [tuple(decode_fragment(body.encode())) for body in bodies.values()]
+    found = {FragmentKey(name, scope): hash_ for scope, hash_ in fragments.desired(c, name).items()}
+    bodies = fragments.bodies(c, found)
+    return [tuple(decode_fragment(bodies[hash_].encode())) for hash_ in found.values()]
 
 
 def shown(engine: Engine, c: Connection, rows: Iterable[DeviceRow]) -> list[Device]:

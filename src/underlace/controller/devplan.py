@@ -64,7 +64,7 @@ def device_plans(run: Run, native: Collection[str] | None) -> tuple[DevicePlan, 
         key: held.get(key) if key.device in reporting else old for key, (old, _) in run.fragments.items()
     }
     after: Hashes = {key: new for key, (_, new) in run.fragments.items()}
-    bodies = run.bodies | fragments.bodies(run.c, {h for h in before.values() if h is not None})
+    bodies = run.bodies | fragments.bodies(run.c, {k: h for k, h in before.items() if h not in run.bodies})
     sides = {
         device: (_objects(keys, before, bodies), _objects(keys, after, bodies)) for device, keys in by_device.items()
     }
@@ -100,7 +100,7 @@ def _context(
             for item in side.values():
                 wanted |= {FragmentKey(device, s) for ref in item.refs - side.keys() if (s := _scope(ref))}
     hashes = fragments.hashes(run.c, wanted - changed)
-    bodies = fragments.bodies(run.c, hashes.values())
+    bodies = fragments.bodies(run.c, hashes)
     for key, name in hashes.items():
         found[key.device].extend(decoded(bodies[name]).values() if name in bodies else ())
     return found

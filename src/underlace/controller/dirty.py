@@ -59,11 +59,8 @@ def _concerned(run: Run, owners: Iterable[int]) -> Fresh:
 
 def _referrers(run: Run, targets: Iterable[Ref]) -> Fresh:
     """Who refers to these and is not yet known to be dirty for all devices."""
-    wanted = list(targets)
-    if not wanted:
-        return {}
-    found = [run.view.parse(s) for s in rows.referrers(run.c, wanted)]
-    return {r.id: r for r in found if run.mark_dirty(r)}
+    wanted = set(targets)
+    return {r.id: r for r, _ in run.view.pointing(wanted) if run.mark_dirty(r)} if wanted else {}
 
 
 def drop(run: Run, gone: Iterable[Resource[Any]]) -> Fresh:

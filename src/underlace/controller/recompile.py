@@ -3,13 +3,13 @@
 dirty resources ──compile──► facts ──► fragments they touch now ┐
                              fragments they touched before ─────┴─► dirty fragments
 nobody dirty was in there before ──► what is stored, whole: a merge knows no order
-else other members (touch rows) ──compile, for these devices──► facts
+else other members of these ──compile, for these devices──► facts
 ──► merge, encode, hash ──► compare with what is stored ──► write what differs
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,8 +25,8 @@ from underlace.model.resource import Resource
 from underlace.model.wire import CANNOT
 from underlace.store import devices, fragments, rows
 from underlace.store.devices import DeviceRow
-from underlace.store.fragments import Touch
-from underlace.store.view import slot_device
+from underlace.store.fragments import Desired, State, Touch
+from underlace.store.slots import slot_device
 
 VRF = "vrf:"
 
@@ -35,22 +35,48 @@ def recompile(run: Run) -> None:
     """Compile what is dirty and write the fragments that differ. Findings are added to the run."""
     known = [i for i in (*run.dirty, *run.deleted) if run.compiled or not run.is_new(i)]
     run.compiled = True
-    old = _restricted(run, fragments.touches(run.c, known))
+    touched = fragments.touches(run.c, known) if known else set()
+    old = _restricted(run, touched)
     result = _compile(run, old, grow=True)
     if result.compiled.broken:
         # What is stored does not say who asked for it: compile everybody, so that all owners are told.
         result = _compile(run, old, grow=False)
     run.found += result.compiled.diagnostics
-    fragments.write_touches(run.c, old - result.touches, result.touches - old)
-    _write(run, result.before, result.compiled)
+    _write_touches(run, touched, touched - old | result.touches)
+    _write(run, result.before, _members(result.before, old, result.touches), result.compiled)
+
+
+def _write_touches(run: Run, before: set[Touch], after: set[Touch]) -> None:
+    found: dict[int, set[FragmentKey]] = {i: set() for _, i in before ^ after}
+    for key, i in after:
+        if i in found:
+            found[i].add(key)
+    fragments.write_touches(run.c, found)
+
+
+Members = dict[FragmentKey, set[int]]
+
+
+def _members(before: Before, old: set[Touch], new: set[Touch]) -> Members:
+    """Who is in the dirty fragments now."""
+    members = {key: set(state.members) if state is not None else set() for key, state in before.items()}
+    for key, i in old - new:
+        members[key].discard(i)
+    for key, i in new:
+        members[key].add(i)
+    return members
+
+
+Before = Mapping[FragmentKey, State | None]
+"""The dirty fragments as they were, None where there was none."""
 
 
 class _Result(NamedTuple):
-    """touches: of the dirty resources. before: hashes of the dirty fragments, None where there was none."""
+    """touches: of the dirty resources."""
 
     compiled: Compiled
     touches: set[Touch]
-    before: dict[FragmentKey, str | None]
+    before: Before
 
 
 def _compile(run: Run, old: set[Touch], *, grow: bool) -> _Result:
@@ -62,18 +88,23 @@ def _compile(run: Run, old: set[Touch], *, grow: bool) -> _Result:
     new: set[Touch] = {(key, now[ref]) for key, refs in merge.touched.items() for ref in refs}
     changed = {key for key, _ in old}
     added = {key for key, _ in new} - changed if grow else set()
-    before = dict.fromkeys(key for key, _ in old | new) | fragments.hashes(run.c, {key for key, _ in old | new})
-    _add_stored(run, merge, {key: name for key in added if (name := before[key]) is not None})
-    members = _add_members(run, merge, before.keys() - added)
+    keys = {key for key, _ in old | new}
+    before: Before = dict.fromkeys(keys) | fragments.states(run.c, keys)
+    _add_stored(run, merge, {key: state.hash for key in added if (state := before[key]) is not None})
+    members = _add_members(run, merge, {key: s for key, s in before.items() if s is not None and key not in added})
     return _Result(merge.finish([*run.live.values(), *members], run.view), new, before)
 
 
 def _add_stored(run: Run, merge: Merge, hashes: Mapping[FragmentKey, str]) -> None:
     """Add what these fragments consist of."""
-    known = run.bodies | fragments.bodies(run.c, {name for name in hashes.values() if name not in run.bodies})
+    _read_bodies(run, hashes)
     for key, name in hashes.items():
-        merge.keep(key, decoded(known[name]).values())
-    run.bodies |= known
+        merge.keep(key, decoded(run.bodies[name]).values())
+
+
+def _read_bodies(run: Run, hashes: Mapping[FragmentKey, str]) -> None:
+    if unknown := {key: name for key, name in hashes.items() if name not in run.bodies}:
+        run.bodies |= fragments.bodies(run.c, unknown)
 
 
 def _restricted(run: Run, touches: set[Touch]) -> set[Touch]:
@@ -89,11 +120,11 @@ def _by_devices(run: Run) -> dict[Devices, list[Resource[Any]]]:
     return found
 
 
-def _add_members(run: Run, merge: Merge, keys: Collection[FragmentKey]) -> list[Resource[Any]]:
+def _add_members(run: Run, merge: Merge, states: Mapping[FragmentKey, State]) -> list[Resource[Any]]:
     """Add the facts of the other resources in these fragments. A resource that is dirty for some devices only is
     another resource on the others."""
     wanted: dict[int, set[FragmentKey]] = {}
-    for key, i in fragments.members(run.c, keys):
+    for key, i in ((key, i) for key, state in states.items() for i in state.members):
         if i not in run.deleted and not (i in run.dirty and _covers(run.dirty[i], key.device)):
             wanted.setdefault(i, set()).add(key)
     if not wanted:
@@ -119,30 +150,34 @@ def _covers(some: Devices, device: str) -> bool:
     return some is None or device in some
 
 
-def _write(run: Run, before: Mapping[FragmentKey, str | None], compiled: Compiled) -> None:
-    changed = {key: fragment for key, fragment in compiled.fragments.items() if before[key] != fragment.hash}
-    gone = [key for key, name in before.items() if name is not None and key not in compiled.fragments]
+def _write(run: Run, before: Before, members: Members, compiled: Compiled) -> None:
+    hashes = {key: state.hash for key, state in before.items() if state is not None}
+    changed = {key: fragment for key, fragment in compiled.fragments.items() if hashes.get(key) != fragment.hash}
+    gone = hashes.keys() - compiled.fragments.keys()
+    same = compiled.fragments.keys() - changed.keys()
+    fragments.write_members(run.c, {k: members[k] for k in same if (s := before[k]) and s.members != members[k]})
     if not changed and not gone:
         return
-    new = {key: (f.hash, f.body.decode()) for key, f in changed.items()}
-    fragments.write(run.c, run.revision, new, gone)
+    # What is replaced is what a plan begins with, where a device has not said what it holds.
+    replaced = {key: name for key, name in hashes.items() if key in changed or key in gone}
+    _read_bodies(run, replaced)
+    new = {key: Desired(f.hash, f.body.decode(), members[key]) for key, f in changed.items()}
+    fragments.write(run.c, run.revision, new, gone, replaced.keys())
     devices.set_desired(run.c, {key.device for key in (*changed, *gone)}, run.revision)
     for key in (*changed, *gone):
-        first = run.fragments[key][0] if key in run.fragments else before.get(key)
+        first = run.fragments[key][0] if key in run.fragments else hashes.get(key)
         run.fragments[key] = (first, changed[key].hash if key in changed else None)
-    run.bodies |= dict(new.values())
-    _check_devices(run, changed, before)
+    run.bodies |= {f.hash: f.body for f in new.values()}
+    _check_devices(run, changed, hashes)
 
 
-def _check_devices(
-    run: Run, changed: Mapping[FragmentKey, Fragment], before: Mapping[FragmentKey, str | None]
-) -> None:
+def _check_devices(run: Run, changed: Mapping[FragmentKey, Fragment], before: Mapping[FragmentKey, str]) -> None:
     by_device: dict[str, list[tuple[FragmentKey, Fragment]]] = {}
     for key, fragment in changed.items():
         by_device.setdefault(key.device, []).append((key, fragment))
     switches = {name: fabric("switch", name) for name in by_device}
     run.view.load(switches.values())
-    placed = {key.device for key in changed if key.scope.startswith(VRF) and before[key] is None}
+    placed = {key.device for key in changed if key.scope.startswith(VRF) and key not in before}
     vrfs = fragments.vrf_counts(run.c, placed) if placed else {}
     known: dict[tuple[str, str], Capabilities] = {}
     said = devices.some(run.c, by_device)

@@ -17,7 +17,8 @@ from underlace.model.ids import Ref
 from underlace.model.resource import Resource
 from underlace.store import devices, fragments, numbers, rows
 from underlace.store.devices import DeviceRow
-from underlace.store.view import StoreView, slot_device
+from underlace.store.slots import slot_device
+from underlace.store.view import StoreView
 
 Kinds = Mapping[str, AnyKind]
 
@@ -126,7 +127,7 @@ def statuses(c: Connection, engine: Engine, actor: Actor, resources: Sequence[Re
     pending = fragments.pending(c, ids)
     for i, found in _placed(c, engine.kinds, resources).items():
         pending[i] = sorted({*pending.get(i, ()), *found})
-    blocked = numbers.waiting_for(c, ids)
+    blocked = _blocked(c, engine.kinds, resources)
     confined = _confined(c, {owner for owners in blocked.values() for owner in owners})
     allocated = numbers.allocated(c, ids)
     known = devices.some(c, {d for found in pending.values() for d in found})
@@ -140,6 +141,17 @@ def statuses(c: Connection, engine: Engine, actor: Actor, resources: Sequence[Re
         addresses = engine.kinds[r.ref.kind].addresses(r, own)
         result[i] = Status(state, own, len({w.device for w in waiting}), shown, addresses)
     return result
+
+
+def _blocked(c: Connection, kinds: Kinds, resources: Sequence[Resource[Any]]) -> dict[int, set[int]]:
+    """Which of these wait for numbers in quarantine, and the owners of those numbers: they or what they refer to."""
+    if not numbers.waiting_owners(c, 1):
+        return {}
+    targets = {r.id: [x.target for x in kinds[r.ref.kind].refs(r) if not x.soft] for r in resources}
+    ids = rows.ids(c, {t for found in targets.values() for t in found})
+    owners = {i: {i, *(ids[t] for t in found if t in ids)} for i, found in targets.items()}
+    waiting = numbers.waiting(c, {o for found in owners.values() for o in found})
+    return {i: found & waiting for i, found in owners.items() if found & waiting}
 
 
 def _placed(c: Connection, kinds: Kinds, resources: Sequence[Resource[Any]]) -> dict[int, set[str]]:

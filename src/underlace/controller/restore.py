@@ -24,7 +24,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from underlace.model.diagnostic import Refused
-from underlace.store import backup, devices, ledger, numbers
+from underlace.store import backup, devices, ledger, numbers, pools
 from underlace.store.devices import DeviceRow
 from underlace.store.ledger import Counters, Revision
 from underlace.store.store import Store
@@ -107,7 +107,7 @@ def _leap(c: Connection, old: _Known, at: str, actor: str) -> int:
     for row in suspects:
         devices.write(c, replace(row, desired=revision, confirmed=0, reported=0))
     numbers.enclose(c, {(numbers.ANY_POOL, 0): {row.name: revision for row in suspects}})
-    numbers.move_cursors(c, CURSOR_LEAP)
+    pools.move_cursors(c, CURSOR_LEAP)
     return revision
 
 

@@ -19,6 +19,7 @@ from underlace.access import CONTROLLER, Actor, Role, forbidden
 from underlace.controller import settlement
 from underlace.controller.run import Engine, Run
 from underlace.model.diagnostic import Diagnostic, Refused, Where
+from underlace.model.fact import FragmentKey
 from underlace.model.wire import Fragments, Manifest, Outcome, Receipt, Report, manifest_digest
 from underlace.store import devices, fragments, ledger, numbers
 from underlace.store.devices import DeviceRow
@@ -122,8 +123,8 @@ class Rollout:
         """Bodies of fragments that the device should hold; refused when one of them is no longer desired."""
         device, wanted = _own(actor), set(hashes)
         with self._engine.store.read() as c:
-            desired = set(fragments.desired(c, device).values())
-            found = fragments.bodies(c, wanted & desired)
+            desired = fragments.desired(c, device)
+            found = fragments.bodies(c, {FragmentKey(device, s): h for s, h in desired.items() if h in wanted})
         if wanted - found.keys():
             raise Refused([_stale(device)])
         return Fragments(found)
@@ -186,8 +187,6 @@ def record_resumed(run: Run, message: str) -> frozenset[str]:
     run.stop_on_errors()
     ledger.write_revision(run.c, Revision(run.revision, run.at, run.actor.name, message))
     ledger.set_counters(run.c, Counters(run.revision, run.counters.next_id))
-    if replaced := [old for old, _ in run.fragments.values() if old is not None]:
-        fragments.collect(run.c, replaced)
     return run.devices
 
 

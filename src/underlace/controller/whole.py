@@ -23,7 +23,8 @@ from underlace.model.device import decode_fragment, encode_fragment, hash_fragme
 from underlace.model.fact import FragmentKey
 from underlace.model.resource import Resource
 from underlace.store import rows
-from underlace.store.view import StoreView, slot_device
+from underlace.store.slots import slot_device
+from underlace.store.view import StoreView
 
 BATCH = 5_000
 """Resources in memory at once, with all that they read of others."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Connection, Table, Text, insert, text, true, tuple_
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, LargeBinary, Table, Text, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement, column
 from sqlalchemy.sql.expression import BindParameter, FromClause, Select, bindparam, select
@@ -117,28 +117,43 @@ Values = Iterable[Sequence[Any]]
 
 
 class Insert:
-    """Insert any number of rows with one statement and one parameter: at hundreds of rows, binding each value costs
-    more than writing it. on_conflict: "" fails, "keep" leaves a row with this primary key, "overwrite" does that."""
+    """Insert any number of rows with one statement. on_conflict: "" fails, "keep" leaves a row that is there,
+    "overwrite" replaces one with this primary key."""
 
     def __init__(self, table: Table, on_conflict: str = "") -> None:
-        given = Rows("rows", **{c.name: type(c.type) for c in table.columns})
         names = [c.name for c in table.columns]
-        # Without a WHERE, SQLite would read ON as the beginning of a join's condition.
-        rows = select(*(getattr(given, n) for n in names)).select_from(given.source).where(true())
-        if on_conflict:
-            rows = rows.suffix_with(text(_conflict(table, on_conflict)))
-        self._statement = insert(table).from_select(names, rows)
+        into = f"INSERT INTO {table.name} ({', '.join(names)})"
+        action = _conflict(table, on_conflict) if on_conflict else ""
+        self._each = f"{into} VALUES ({', '.join('?' * len(names))}) {action}"
+        arrays = ", ".join(f"%s::{_ARRAYS[type(c.type)]}[]" for c in table.columns)
+        self._at_once = f"{into} SELECT * FROM unnest({arrays}) {action}"  # noqa: S608 - names of the schema
 
     def __call__(self, c: Connection, rows: Values) -> None:
-        if found := list(rows):
-            c.execute(self._statement, {"rows": packed(found)})
+        found = [tuple(row) for row in rows]
+        if not found:
+            return
+        if c.dialect.name == "sqlite":
+            c.exec_driver_sql(self._each, found)
+        else:
+            # An array for each column: to bind each value, or to take them out of JSON, takes the server longer than
+            # writing the rows.
+            c.exec_driver_sql(self._at_once, tuple(map(list, zip(*found, strict=True))))
+
+
+_ARRAYS: dict[type[Any], str] = {
+    BigInteger: "int8",
+    Boolean: "bool",
+    Integer: "int4",
+    LargeBinary: "bytea",
+    Text: "text",
+}
 
 
 def _conflict(table: Table, action: str) -> str:
     keys = [c.name for c in table.primary_key]
     others = [c.name for c in table.columns if c.name not in keys]
     if action == "keep" or not others:
-        return f"ON CONFLICT ({', '.join(keys)}) DO NOTHING"
+        return "ON CONFLICT DO NOTHING"
     return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET " + ", ".join(f"{n} = excluded.{n}" for n in others)
 
 

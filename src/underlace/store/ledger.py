@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, exists, func, insert, select
+from sqlalchemy import Connection, Integer, bindparam, exists, func, insert, select, union_all
 
 from underlace.model.ids import Ref
 from underlace.store import schema
@@ -17,6 +17,7 @@ NEXT_ID = "next_id"
 _META = select(schema.meta.c.name, schema.meta.c.value)
 _SET = Insert(schema.meta, "overwrite")
 _h = schema.history.c
+_r = schema.resource.c
 
 
 class Counters(NamedTuple):
@@ -82,10 +83,12 @@ def write_audit(c: Connection, at: str, actor: str, action: str, target: str, de
 _REVISIONS = select(*schema.revision.columns).order_by(schema.revision.c.id.desc())
 _ONE = select(*schema.revision.columns).where(schema.revision.c.id == bindparam("of"))
 _COLUMNS = (_h.revision, _h.id, _h.kind, _h.tenant, _h.name, _h.labels, _h.spec)
+_CURRENT = (_r.revision, _r.id, _r.kind, _r.tenant, _r.name, _r.labels, _r.spec)
 
 
 _earlier = schema.history.alias("earlier")
 _FIRST = ~exists().where(_earlier.c.id == _h.id, _earlier.c.revision < _h.revision)
+_ONLY = ~exists().where(_earlier.c.id == _r.id)
 
 
 def revisions(c: Connection, limit: int, before: int | None = None) -> list[Revision]:
@@ -99,24 +102,41 @@ def revision(c: Connection, number: int) -> Revision | None:
     return Revision(*row) if row is not None else None
 
 
+_CHANGED = union_all(
+    select(*_COLUMNS, _FIRST).where(_h.revision == bindparam("at", type_=Integer)),
+    select(*_CURRENT, _ONLY).where(_r.revision == bindparam("at", type_=Integer)),
+)
+_VERSIONS = (
+    select(*_COLUMNS, _FIRST)
+    .where(_h.kind == bindparam("kind"), _h.tenant == bindparam("tenant"), _h.name == bindparam("name"))
+    .order_by(_h.revision.desc(), _h.id.desc())
+    .limit(bindparam("limit", type_=Integer))
+)
+_VERSION = select(*_CURRENT, _ONLY).where(
+    _r.kind == bindparam("kind"), _r.tenant == bindparam("tenant"), _r.name == bindparam("name")
+)
+
+
 def changed_at(c: Connection, number: int) -> list[Version]:
     """What a revision did, in order of identity."""
-    query = select(*_COLUMNS, _FIRST).where(_h.revision == number).order_by(_h.kind, _h.tenant, _h.name)
-    return [_version(r) for r in c.execute(query)]
+    return sorted((_version(r) for r in c.execute(_CHANGED, {"at": number})), key=lambda v: v.ref)
 
 
 def versions(c: Connection, ref: Ref, limit: int) -> list[Version]:
     """The history of an identity, the newest first; a name used again continues the history."""
-    query = select(*_COLUMNS, _FIRST).where(_h.kind == ref.kind, _h.tenant == ref.tenant, _h.name == ref.name)
-    return [_version(r) for r in c.execute(query.order_by(_h.revision.desc(), _h.id.desc()).limit(limit))]
+    given = ref._asdict()
+    found = [*c.execute(_VERSION, given), *c.execute(_VERSIONS, {**given, "limit": limit})]
+    return [_version(r) for r in found[:limit]]
 
 
 def as_of(c: Connection, number: int) -> list[Version]:
     """All intent as it was at a revision, in order of identity."""
     later = schema.history.alias("later")
     newest = select(func.max(later.c.revision)).where(later.c.id == _h.id, later.c.revision <= number)
-    query = select(*_COLUMNS).where(_h.revision == newest.scalar_subquery(), _h.spec.is_not(None))
-    return [_version(r) for r in c.execute(query.order_by(_h.kind, _h.tenant, _h.name))]
+    still = exists().where(_r.id == _h.id, _r.revision <= number)
+    past = select(*_COLUMNS).where(_h.revision == newest.scalar_subquery(), _h.spec.is_not(None), ~still)
+    found = c.execute(union_all(past, select(*_CURRENT).where(_r.revision <= number)))
+    return sorted((_version(r) for r in found), key=lambda v: v.ref)
 
 
 def _version(r: Sequence[Any]) -> Version:

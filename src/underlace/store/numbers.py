@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Integer, Text, and_, bindparam, delete, exists, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    literal,
+    select,
+    union_all,
+    update,
+)
 
-from underlace.store import schema
+from underlace.store import pools, schema
 from underlace.store.dialect import Insert, Rows, among, listed, packed
-from underlace.store.view import slot_device
+from underlace.store.slots import lengthened, shortened
 
 ANY_POOL = "*"
 """The pool of a quarantine that stands for all numbers a restored store does not know."""
 
 _n = schema.number.c
+_p = schema.pool.c
 _q = schema.quarantine.c
 _need = schema.need.c
 
@@ -29,39 +43,65 @@ class Held(NamedTuple):
     waiting: bool = False
 
 
-_COLUMNS = (_n.pool, _n.value, _n.owner, _n.slot, _n.waiting)
-_OF_OWNERS = select(*_COLUMNS).where(_n.owner.in_(listed("owners", Integer)))
-_pair = Rows("pairs", owner=Integer, device=Text, slot=Text)
-_OF_SLOTS = select(*_COLUMNS).select_from(
-    _pair.source.join(schema.number, and_(_n.owner == _pair.owner, _n.device == _pair.device, _n.slot == _pair.slot))
+_COLUMNS = (_p.name, _n.value, _n.owner, _n.slot, _n.waiting)
+_NAMED = schema.number.join(schema.pool, _p.id == _n.pool)
+_OF_OWNERS = select(*_COLUMNS).select_from(_NAMED).where(_n.owner.in_(listed("owners", Integer)))
+_pair = Rows("pairs", owner=Integer, slot=Text)
+_OF_SLOTS = union_all(
+    select(*_COLUMNS).select_from(
+        _pair.source.join(
+            schema.number, and_(_n.owner == _pair.owner, _n.pool > literal(0), _n.slot == _pair.slot)
+        ).join(schema.pool, _p.id == _n.pool)
+    ),
+    select(*_COLUMNS).select_from(
+        _pair.source.join(schema.pool, _p.name == _pair.slot).join(
+            schema.number, and_(_n.owner == _pair.owner, _n.slot == literal(""), _n.pool == _p.id)
+        )
+    ),
 )
 _given = Rows("numbers", pool=Text, value=BigInteger)
 _AT = select(*_COLUMNS).select_from(
-    _given.source.join(schema.number, and_(_n.pool == _given.pool, _n.value == _given.value))
+    _given.source.join(schema.pool, _p.name == _given.pool).join(
+        schema.number, and_(_n.pool == _p.id, _n.value == _given.value)
+    )
 )
+_COMMON = (
+    select(*_COLUMNS)
+    .select_from(_NAMED)
+    .where(_n.owner.in_(listed("owners", Integer)), _n.pool > 0, ~_n.slot.contains("/"))
+)
+
+
+def _held(row: Sequence[Any]) -> Held:
+    return Held(row[0], row[1], row[2], lengthened(row[3], row[0]), bool(row[4]))
 
 
 def of_owners(c: Connection, owners: Iterable[int]) -> list[Held]:
     """Every number of these resources."""
-    return [Held(*r) for r in c.execute(_OF_OWNERS, {"owners": packed(owners)})]
+    return [_held(r) for r in c.execute(_OF_OWNERS, {"owners": packed(owners)})]
+
+
+def common(c: Connection, owners: Iterable[int]) -> list[Held]:
+    """The numbers of these resources that are not bound to a device."""
+    return [_held(r) for r in c.execute(_COMMON, {"owners": packed(owners)})]
 
 
 def of_slots(c: Connection, slots: Iterable[tuple[int, str]]) -> list[Held]:
     """The numbers at (owner, slot)."""
-    given = packed((owner, slot_device(slot), slot) for owner, slot in slots)
-    return [Held(*r) for r in c.execute(_OF_SLOTS, {"pairs": given})]
+    return [_held(r) for r in c.execute(_OF_SLOTS, {"pairs": packed(slots)})]
 
 
 def at(c: Connection, numbers: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Held]:
     """Which of these (pool, value) are in use or in quarantine."""
-    return {(r[0], r[1]): Held(*r) for r in c.execute(_AT, {"numbers": packed(numbers)})}
+    return {(r[0], r[1]): _held(r) for r in c.execute(_AT, {"numbers": packed(numbers)})}
 
 
 _next = schema.number.alias("next")
 _FIRST_GAP = (
     select(_n.value + 1)
+    .select_from(_NAMED)
     .where(
-        _n.pool == bindparam("in_pool"),
+        _p.name == bindparam("in_pool"),
         _n.value >= bindparam("low"),
         _n.value < bindparam("high"),
         ~exists().where(_next.c.pool == _n.pool, _next.c.value == _n.value + 1),
@@ -78,22 +118,21 @@ def first_free(c: Connection, pool: str, low: int, high: int) -> int | None:
     return c.execute(_FIRST_GAP, {"in_pool": pool, "low": low, "high": high}).scalar()
 
 
-_CURSORS = select(schema.cursor.c.pool, schema.cursor.c.value).where(schema.cursor.c.pool.in_(listed("pools")))
-_SET_CURSOR = Insert(schema.cursor, "overwrite")
 _TAKE = Insert(schema.number, "overwrite")
-
-
-def cursors(c: Connection, pools: Iterable[str]) -> dict[str, int]:
-    return {r[0]: r[1] for r in c.execute(_CURSORS, {"pools": packed(pools)})}
-
-
-def set_cursors(c: Connection, values: Mapping[str, int]) -> None:
-    _SET_CURSOR(c, values.items())
 
 
 def take(c: Connection, numbers: Iterable[Held]) -> None:
     """Write numbers with their owners, over a row that only the quarantine keeps."""
-    _TAKE(c, [(n.pool, n.value, n.owner, n.slot, slot_device(n.slot), n.waiting) for n in numbers])
+    if rows := list(numbers):
+        known = pools.ids(c, (n.pool for n in rows), {n.pool for n in rows if not shortened(n.slot, n.pool)})
+        _TAKE(c, [(known[n.pool], n.value, n.owner, shortened(n.slot, n.pool), n.waiting) for n in rows])
+
+
+def _rows(c: Connection, found: Iterable[tuple[str, int]]) -> str:
+    """(pool, value) as rows have them."""
+    wanted = list(found)
+    known = pools.ids(c, (pool for pool, _ in wanted))
+    return packed((known[pool], value) for pool, value in wanted)
 
 
 _DISOWN = update(schema.number).where(among("rows", _n.pool, _n.value)).values(owner=None, waiting=False)
@@ -104,24 +143,32 @@ _QUARANTINE = Insert(schema.quarantine, "overwrite")
 def disown(c: Connection, gone: Iterable[tuple[str, int]]) -> None:
     """Take these (pool, value) from their owners; they stay taken until `free_unowned` or their quarantine ends."""
     if rows := list(gone):
-        c.execute(_DISOWN, {"rows": packed(rows)})
+        c.execute(_DISOWN, {"rows": _rows(c, rows)})
 
 
 def free_unowned(c: Connection, gone: Iterable[tuple[str, int]]) -> None:
     """Make these (pool, value) available again."""
     if rows := list(gone):
-        c.execute(_FREE, {"rows": packed(rows)})
+        c.execute(_FREE, {"rows": _rows(c, rows)})
 
 
 def enclose(c: Connection, numbers: Mapping[tuple[str, int], Mapping[str, int]]) -> None:
     """Put numbers into quarantine: {(pool, value): {device: revision it has to confirm}}."""
-    _QUARANTINE(c, [(*at, device, revision) for at, found in numbers.items() for device, revision in found.items()])
+    known = pools.ids(c, (pool for pool, _ in numbers))
+    rows = [(known[pool], value, *one) for (pool, value), found in numbers.items() for one in found.items()]
+    _QUARANTINE(c, rows)
 
 
-_QUARANTINED = select(_q.pool, _q.value, _q.device, _q.revision).select_from(
-    _given.source.join(schema.quarantine, and_(_q.pool == _given.pool, _q.value == _given.value))
+_QUARANTINED = select(_p.name, _q.value, _q.device, _q.revision).select_from(
+    _given.source.join(schema.pool, _p.name == _given.pool).join(
+        schema.quarantine, and_(_q.pool == _p.id, _q.value == _given.value)
+    )
 )
-_ANY = select(_q.device, _q.revision).where(_q.pool == ANY_POOL)
+_ANY = (
+    select(_q.device, _q.revision)
+    .select_from(schema.quarantine.join(schema.pool, _p.id == _q.pool))
+    .where(_p.name == ANY_POOL)
+)
 
 
 def quarantined(c: Connection, numbers: Iterable[tuple[str, int]]) -> dict[tuple[str, int], dict[str, int]]:
@@ -137,7 +184,11 @@ def unknown(c: Connection) -> dict[str, int]:
     return {r[0]: r[1] for r in c.execute(_ANY)}
 
 
-_CLEARED = select(_q.pool, _q.value).where(_q.device == bindparam("on"), _q.revision <= bindparam("confirmed"))
+_CLEARED = (
+    select(_p.name, _q.value)
+    .select_from(schema.quarantine.join(schema.pool, _p.id == _q.pool))
+    .where(_q.device == bindparam("on"), _q.revision <= bindparam("confirmed"))
+)
 _CLEAR = delete(schema.quarantine).where(_q.device == bindparam("on"), _q.revision <= bindparam("confirmed"))
 _STILL = exists().where(_q.pool == _n.pool, _q.value == _n.value)
 _UNWAIT = (
@@ -156,8 +207,9 @@ def clear(c: Connection, device: str, confirmed: int) -> list[Held]:
         return []
     c.execute(_CLEAR, given)
     waited = [n for n in at(c, gone).values() if n.waiting]
-    c.execute(_FREE_CLEARED, {"rows": packed(gone)})
-    c.execute(_UNWAIT, {"rows": packed(gone)})
+    rows = _rows(c, gone)
+    c.execute(_FREE_CLEARED, {"rows": rows})
+    c.execute(_UNWAIT, {"rows": rows})
     now = at(c, [(n.pool, n.value) for n in waited])
     return [n for n in now.values() if not n.waiting]
 
@@ -192,29 +244,17 @@ def still_needed(c: Connection, slots: Iterable[tuple[int, str]]) -> set[tuple[i
 
 
 _WAITING = select(_n.owner).distinct().where(_n.owner.in_(listed("owners", Integer)), _n.waiting.is_(True))
-_ref = schema.ref.c
-_target = schema.resource.alias("target")
-_WAITING_FOR = (
-    select(_ref.src, _n.owner)
-    .distinct()
-    .select_from(
-        schema.ref.join(
-            _target,
-            and_(_target.c.kind == _ref.kind, _target.c.tenant == _ref.tenant, _target.c.name == _ref.name),
-        ).join(schema.number, and_(_n.owner == _target.c.id, _n.device == ""))
-    )
-    .where(_ref.src.in_(listed("ids", Integer)), _ref.soft.is_(False), _n.waiting.is_(True))
-)
+_WAITING_OWNERS = select(_n.owner).distinct().where(_n.waiting.is_(True), _n.owner.is_not(None))
 
 
-def waiting_for(c: Connection, ids: Sequence[int]) -> dict[int, set[int]]:
-    """Which of these resources wait for numbers in quarantine, and the owners of those numbers: they or theirs."""
-    found: dict[int, set[int]] = {}
-    for (owner,) in c.execute(_WAITING, {"owners": packed(ids)}):
-        found.setdefault(owner, set()).add(owner)
-    for i, owner in c.execute(_WAITING_FOR, {"ids": packed(ids)}):
-        found.setdefault(i, set()).add(owner)
-    return found
+def waiting(c: Connection, owners: Iterable[int]) -> set[int]:
+    """Which of these resources wait for numbers in quarantine."""
+    return {r[0] for r in c.execute(_WAITING, {"owners": packed(owners)})}
+
+
+def waiting_owners(c: Connection, limit: int) -> list[int]:
+    """Some resources whose numbers are in quarantine."""
+    return [r[0] for r in c.execute(_WAITING_OWNERS.limit(limit))]
 
 
 _LOWER = (
@@ -229,32 +269,10 @@ def lower(c: Connection, device: str, before: int, after: int) -> None:
     c.execute(_LOWER, {"on": device, "b_from": before, "b_to": after})
 
 
-_ALLOCATED = select(*_COLUMNS).where(_n.owner.in_(listed("owners", Integer))).order_by(_n.owner, _n.slot)
-
-
 def allocated(c: Connection, owners: Iterable[int]) -> dict[int, dict[str, int]]:
     """{owner: {slot: number}}."""
     found: dict[int, dict[str, int]] = {}
-    for r in c.execute(_ALLOCATED, {"owners": packed(owners)}):
-        found.setdefault(r[2], {})[r[3]] = r[1]
+    for n in sorted(of_owners(c, owners), key=lambda n: n.slot):
+        if n.owner is not None:
+            found.setdefault(n.owner, {})[n.slot] = n.value
     return found
-
-
-_WAITING_OWNERS = select(_n.owner).distinct().where(_n.waiting.is_(True), _n.owner.is_not(None))
-
-
-def waiting_owners(c: Connection, limit: int) -> list[int]:
-    """Some resources whose numbers are in quarantine."""
-    return [r[0] for r in c.execute(_WAITING_OWNERS.limit(limit))]
-
-
-_MOVE = (
-    update(schema.cursor)
-    .where(schema.cursor.c.pool.in_(select(_n.pool).where(_n.device != "").distinct()))
-    .values(value=schema.cursor.c.value + bindparam("leap"))
-)
-
-
-def move_cursors(c: Connection, leap: int) -> None:
-    """Move the cursors of device-bound pools on."""
-    c.execute(_MOVE, {"leap": leap})

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Integer, Text, and_, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 
 from underlace.model.ids import Ref
-from underlace.model.resource import Claim, Mark, Reference, Watch
+from underlace.model.resource import Claim, Mark, Reference, Resource, Watch
 from underlace.store import schema
 from underlace.store.dialect import Insert, Rows, among, listed, packed
 
@@ -19,6 +34,8 @@ _claim = schema.claim.c
 
 RESOURCE = (_resource.id, _resource.kind, _resource.tenant, _resource.name, _resource.labels, _resource.spec)
 COLUMNS = (*RESOURCE, _resource.revision)
+TENANT, DEVICE = "tenant", "switch"
+"""The kinds of what names of others name: what they belong to, and what they are on."""
 
 _given = Rows("refs", kind=Text, tenant=Text, name=Text)
 _BY_IDENTITY = select(*COLUMNS).select_from(
@@ -28,24 +45,18 @@ _BY_IDENTITY = select(*COLUMNS).select_from(
     )
 )
 _BY_ID = select(*COLUMNS).where(_resource.id.in_(listed("ids", Integer)))
+_sought = Rows("places", low=BigInteger, high=BigInteger)
 _REFERRERS = (
     select(*COLUMNS)
     .distinct()
     .select_from(
-        _given.source.join(
-            schema.ref, and_(_ref.kind == _given.kind, _ref.tenant == _given.tenant, _ref.name == _given.name)
-        ).join(schema.resource, _resource.id == _ref.src)
+        _sought.source.join(schema.ref, and_(_ref.target >= _sought.low, _ref.target <= _sought.high)).join(
+            schema.resource, _resource.id == _ref.src
+        )
     )
+    .where(_resource.kind.in_(listed("kinds")))
 )
-_POINTERS = (
-    select(_ref.kind, _ref.tenant, _ref.name, _ref.pointer, _resource.kind, _resource.tenant, _resource.name)
-    .select_from(
-        _given.source.join(
-            schema.ref, and_(_ref.kind == _given.kind, _ref.tenant == _given.tenant, _ref.name == _given.name)
-        ).join(schema.resource, _resource.id == _ref.src)
-    )
-    .where(_ref.soft.is_(False))
-)
+_OF_TENANTS = select(*COLUMNS).where(_resource.kind.in_(listed("kinds")), _resource.tenant.in_(listed("tenants")))
 _INSERT = Insert(schema.resource)
 _UPDATE = (
     update(schema.resource)
@@ -54,6 +65,12 @@ _UPDATE = (
 )
 _DELETE = delete(schema.resource).where(_resource.id.in_(listed("ids", Integer)))
 _HISTORY = Insert(schema.history)
+_SUPERSEDE = insert(schema.history).from_select(
+    ["id", "revision", "kind", "tenant", "name", "labels", "spec"],
+    select(*(_resource[n] for n in ("id", "revision", "kind", "tenant", "name", "labels", "spec"))).where(
+        _resource.id.in_(listed("ids", Integer))
+    ),
+)
 
 _wanted = Rows("claims", space=Text, low=Text, high=Text)
 _before = schema.claim.alias("before")
@@ -70,7 +87,7 @@ _OVERLAPS = (
             schema.resource, _resource.id == _claim.id
         )
     )
-    .where(_claim.high >= _wanted.low)
+    .where(func.coalesce(_claim.high, _claim.low) >= _wanted.low)
 )
 
 
@@ -96,24 +113,47 @@ def by_id(c: Connection, ids: Iterable[int]) -> list[Stored]:
     return [stored(r) for r in c.execute(_BY_ID, {"ids": packed(ids)})]
 
 
-def referrers(c: Connection, targets: Iterable[Ref], kind: str | None = None) -> list[Stored]:
-    """Resources that refer to any of the targets, in order of identity."""
-    query = _REFERRERS if kind is None else _REFERRERS_OF
-    found = [stored(r) for r in c.execute(query, {"refs": packed(targets), "of": kind})]
-    return sorted(found, key=lambda s: s.ref)
+def ids(c: Connection, refs: Iterable[Ref]) -> dict[Ref, int]:
+    """The ids of those that exist."""
+    return {r.ref: r.id for r in by_identity(c, refs)}
 
 
-_REFERRERS_OF = _REFERRERS.where(_resource.kind == bindparam("of"))
+def referrers(c: Connection, targets: Iterable[Ref], kinds: Iterable[str]) -> list[Stored]:
+    """Resources of these kinds that may refer to any of the targets: all that do, and perhaps others."""
+    wanted = list(targets)
+    given = {"places": packed(p for t in wanted for p in _sought_at(t)), "kinds": packed(kinds)}
+    found = {r[0]: r for r in c.execute(_REFERRERS, given)}
+    if tenants := [t.name for t in wanted if t.kind == TENANT]:
+        found |= {r[0]: r for r in c.execute(_OF_TENANTS, {"kinds": given["kinds"], "tenants": packed(tenants)})}
+    return [stored(r) for r in found.values()]
 
 
-def pointers(c: Connection, targets: Iterable[Ref]) -> list[tuple[Ref, str, Ref]]:
-    """(target, pointer, referrer) of every reference to the targets that may not dangle."""
-    found = c.execute(_POINTERS, {"refs": packed(targets)})
-    return sorted((Ref(r[0], r[1], r[2]), r[3], Ref(r[4], r[5], r[6])) for r in found)
+@lru_cache(maxsize=4096)
+def _region(kind: str, tenant: str, device: str) -> int:
+    name = f"@{device}" if device else f"{kind}/{tenant}"
+    return int.from_bytes(blake2b(name.encode(), digest_size=3).digest(), signed=True) << _BITS
 
 
-def insert_resources(c: Connection, rows: Sequence[Stored], created: str) -> None:
-    _INSERT(c, [(r.id, *r.ref, r.labels, r.spec, r.revision, created) for r in rows])
+_BITS = 40
+
+
+def place(ref: Ref) -> int:
+    """A digest of an identity. It keeps together those of a kind and tenant, and those of what is on a device
+    ("swp1@leaf1"): what is written at once is on few pages. It is stored, so it stays as it is."""
+    region = _region(ref.kind, ref.tenant, ref.name.partition("@")[2])
+    return region | int.from_bytes(blake2b(ref.name.encode(), digest_size=_BITS // 8).digest())
+
+
+def _sought_at(target: Ref) -> Iterator[tuple[int, int]]:
+    """Where those are that refer to it: who refers to what is on a device may refer to the device."""
+    yield (place(target), place(target))
+    if target.kind == DEVICE:
+        first = _region("", "", target.name)
+        yield (first, first + (1 << _BITS) - 1)
+
+
+def insert_resources(c: Connection, rows: Sequence[Stored]) -> None:
+    _INSERT(c, [(r.id, *r.ref, r.labels, r.spec, r.revision) for r in rows])
 
 
 def update_resources(c: Connection, rows: Sequence[Stored]) -> None:
@@ -129,23 +169,42 @@ def delete_resources(c: Connection, ids: Sequence[int]) -> None:
         c.execute(_DELETE, {"ids": packed(ids)})
 
 
-def write_history(c: Connection, revision: int, rows: Iterable[Stored], deleted: Iterable[Stored]) -> None:
-    changes = [*((r, r.spec) for r in rows), *((r, None) for r in deleted)]
-    _HISTORY(c, [(r.id, revision, *r.ref, r.labels, spec) for r, spec in changes])
+def supersede(c: Connection, ids: Iterable[int]) -> None:
+    """What these resources are now becomes their past."""
+    if old := list(ids):
+        c.execute(_SUPERSEDE, {"ids": packed(old)})
 
 
-_DELETE_REFS = delete(schema.ref).where(_ref.src.in_(listed("ids", Integer)))
-_INSERT_REFS = Insert(schema.ref)
+def write_ends(c: Connection, revision: int, deleted: Iterable[Stored]) -> None:
+    """Of deleted resources the history says when that was."""
+    _HISTORY(c, [(r.id, revision, *r.ref, r.labels, None) for r in deleted])
+
+
+_DELETE_REFS = delete(schema.ref).where(among("rows", _ref.target, _ref.src))
+_INSERT_REFS = Insert(schema.ref, "keep")
 _DELETE_LABELS = delete(schema.label).where(schema.label.c.id.in_(listed("ids", Integer)))
 _INSERT_LABELS = Insert(schema.label)
 
 
-def replace_refs(c: Connection, existing: Sequence[int], refs: Mapping[int, Iterable[Reference]]) -> None:
-    """Drop the references of the `existing` resources, then write those given (by id of the referrer)."""
-    if existing:
-        c.execute(_DELETE_REFS, {"ids": packed(existing)})
-    rows = {(src, *r.target, r.pointer): r.soft for src, found in refs.items() for r in found}
-    _INSERT_REFS(c, [(*key, soft) for key, soft in rows.items()])
+Targets = Iterable[tuple[Resource[Any], Sequence[Reference]]]
+"""Resources, and what they refer to."""
+
+
+def write_refs(c: Connection, before: Targets, after: Targets) -> None:
+    """References as they were and as they are now."""
+    old, new = _places(before), _places(after)
+    if gone := old - new:
+        c.execute(_DELETE_REFS, {"rows": packed(gone)})
+    _INSERT_REFS(c, sorted(new - old))
+
+
+def _places(resources: Targets) -> set[tuple[int, int]]:
+    """That a resource refers to its own tenant, its name says; to a device, what it refers to there."""
+    found = set()
+    for r, references in resources:
+        known = {(DEVICE, x.target.name.partition("@")[2]) for x in references} | {(TENANT, r.ref.tenant)}
+        found |= {(place(x.target), r.id) for x in references if (x.target.kind, x.target.name) not in known}
+    return found
 
 
 def replace_labels(c: Connection, existing: Sequence[int], labels: Mapping[int, Mapping[str, str]]) -> None:
@@ -175,8 +234,8 @@ def derived(c: Connection, ids: Sequence[int]) -> dict[int, Derived]:
     """What is stored as derived from these resources."""
     sets: dict[int, tuple[set[Any], set[Any], set[Any]]] = {i: (set(), set(), set()) for i in ids}
     given = {"ids": packed(ids)}
-    for i, *claim in c.execute(_CLAIMS_OF, given):
-        sets[i][0].add(tuple(claim))
+    for i, space, low, high in c.execute(_CLAIMS_OF, given):
+        sets[i][0].add((space, low, low if high is None else high))
     for i, space, value in c.execute(_MARKS_OF, given):
         sets[i][1].add(Mark(space, value))
     for i, space, by_device in c.execute(_WATCHES_OF, given):
@@ -200,7 +259,7 @@ def delete_claims(c: Connection, rows: Iterable[tuple[int, str, str]]) -> None:
 
 def insert_claims(c: Connection, rows: Iterable[tuple[int, str, str, str]]) -> None:
     """Write claims, given as (id, space, low, high); `overlaps` has said that nothing is in the way."""
-    _INSERT_CLAIMS(c, [(space, low, high, i) for i, space, low, high in rows])
+    _INSERT_CLAIMS(c, [(space, low, high if high != low else None, i) for i, space, low, high in rows])
 
 
 def overlaps(c: Connection, claims: Iterable[Claim]) -> dict[tuple[str, str], Ref]:

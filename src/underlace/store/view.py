@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Integer, Text, and_, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from underlace.kinds.base import AnyKind
 from underlace.model.ids import NO_TENANT, Ref
-from underlace.model.resource import Resource
-from underlace.store import rows, schema
-from underlace.store.dialect import Rows, listed, packed
+from underlace.model.resource import Reference, Resource
+from underlace.store import numbers, rows, schema
+from underlace.store.dialect import listed, packed
 from underlace.store.rows import Stored
+from underlace.store.slots import slot_device
 
 MEMO = 50_000
 """Most resources remembered in one run; beyond that the memo starts anew."""
 
-_number = schema.number.c
 _mark = schema.mark.c
 _claim = schema.claim.c
 _resource = schema.resource.c
 
 _ALL = select(*rows.COLUMNS).where(_resource.kind == bindparam("kind"), _resource.tenant == NO_TENANT)
 _ALL = _ALL.order_by(_resource.name)
-_COMMON = select(_number.owner, _number.slot, _number.value, _number.waiting).where(
-    _number.owner.in_(listed("owners", Integer)), _number.device == ""
-)
-_pair = Rows("pairs", owner=Integer, device=Text, slot=Text)
-_PAIRS = select(_number.owner, _number.slot, _number.value, _number.waiting).select_from(
-    _pair.source.join(
-        schema.number,
-        and_(_number.owner == _pair.owner, _number.device == _pair.device, _number.slot == _pair.slot),
-    )
-)
 _MARKED = select(_mark.value).distinct().where(_mark.space == bindparam("space"))
 _MARKED_SOME = _MARKED.where(_mark.value.in_(listed("values")))
 _HOLDER = (
-    select(_claim.high, _resource.kind, _resource.tenant, _resource.name)
+    select(func.coalesce(_claim.high, _claim.low), _resource.kind, _resource.tenant, _resource.name)
     .select_from(schema.claim.join(schema.resource, _resource.id == _claim.id))
     .where(_claim.space == bindparam("space"), _claim.low <= bindparam("value"))
     .order_by(_claim.low.desc())
@@ -46,9 +36,8 @@ _HOLDER = (
 )
 
 
-def slot_device(slot: str) -> str:
-    """The device that a slot is bound to ("rd/leaf1"), "" for a number that many devices may carry."""
-    return slot.partition("/")[2]
+Pointing = tuple[Resource[Any], list[Reference]]
+"""A resource, and its references to something that was asked about."""
 
 
 class StoreView:
@@ -76,7 +65,7 @@ class StoreView:
         return [self.parse(rows.stored(r)) for r in self._c.execute(_ALL, {"kind": kind})]
 
     def referrers(self, target: Ref, kind: str) -> list[Resource[Any]]:
-        return [self.parse(s) for s in rows.referrers(self._c, [target], kind)]
+        return [r for r, _ in self.pointing({target}, (kind,))]
 
     def marked(self, space: str, values: Iterable[str] | None = None) -> frozenset[str]:
         key = (space, None if values is None else frozenset(values))
@@ -113,6 +102,12 @@ class StoreView:
         resource = self.get(ref)
         return resource is not None and any(waits for _, waits in self._numbers(resource.id).values())
 
+    def pointing(self, targets: Set[Ref], kinds: Iterable[str] | None = None) -> list[Pointing]:
+        """Resources that refer to any of the targets, and how, in order of identity; of these kinds only."""
+        found = map(self.parse, rows.referrers(self._c, targets, self._kinds if kinds is None else kinds))
+        pointing = ((r, [x for x in self._kinds[r.ref.kind].refs(r) if x.target in targets]) for r in found)
+        return sorted(((r, by) for r, by in pointing if by), key=lambda one: one[0].ref)
+
     # Batches: so that a resource that reads a thousand others costs a few statements
 
     def load(self, refs: Iterable[Ref]) -> None:
@@ -134,9 +129,9 @@ class StoreView:
         missing = [p for p in pairs if p not in self._bound]
         if missing:
             self._bound.update(dict.fromkeys(missing))
-            given = packed((owner, slot_device(slot), slot) for owner, slot in missing)
-            for owner, slot, value, _ in self._c.execute(_PAIRS, {"pairs": given}):
-                self._bound[owner, slot] = value
+            for n in numbers.of_slots(self._c, missing):
+                assert n.owner is not None
+                self._bound[n.owner, n.slot] = n.value
 
     def _numbers(self, owner: int) -> dict[str, tuple[int, bool]]:
         if owner not in self._common:
@@ -147,8 +142,9 @@ class StoreView:
         missing = [o for o in owners if o not in self._common]
         if missing:
             self._common.update({o: {} for o in missing})
-            for owner, slot, value, waiting in self._c.execute(_COMMON, {"owners": packed(missing)}):
-                self._common[owner][slot] = (value, bool(waiting))
+            for n in numbers.common(self._c, missing):
+                assert n.owner is not None
+                self._common[n.owner][n.slot] = (n.value, n.waiting)
 
     # The candidate: what the writer has just written
 

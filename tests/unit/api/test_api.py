@@ -125,7 +125,10 @@ def _agent(served: Served, device: str) -> httpx.Client:
     return client
 
 
-def test_a_backup_comes_in_pieces_and_leaves_nothing(served: Served, admin: httpx.Client) -> None:
+def test_a_backup_comes_in_pieces_and_leaves_nothing(
+    served: Served, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fabric, "PIECE", 1 << 16)
     before = sorted(served.trust.directory.iterdir())
     with admin.stream("GET", "/v1/backup") as response:
         assert response.status_code == 200

@@ -191,20 +191,22 @@ def test_a_receipt_confirms_manifests_of_ours_only(fabric: Rig) -> None:
 
 
 def test_bodies_are_kept_as_long_as_somebody_needs_them(fabric: Rig) -> None:
-    def bodies() -> int:
+    def kept() -> set[tuple[str, str]]:
         with fabric.store.read() as c:
-            found = c.exec_driver_sql("SELECT count(*) FROM blob").scalar()
-            assert isinstance(found, int)
-            return found
+            found = c.exec_driver_sql("SELECT device, scope FROM held WHERE body IS NOT NULL")
+            return {(r[0], r[1]) for r in found}
 
     fabric.hold_all()
-    start = bodies()
+    assert kept() == set()
     for mtu in (1400, 1500, 1600):
         fabric.put(doc("vnet", "red-web", "acme", vpc="red", ports=[{"port": "swp5@leaf1"}], mtu=mtu))
         fabric.fetch("leaf1")
-    assert bodies() <= start + 4, "desired, and what leaf1 and leaf2 hold"
+    pending = {(leaf, s) for leaf in ("leaf1", "leaf2") for s in fabric.controller.device(ADMIN, leaf).pending}
+    assert kept() == pending >= {("leaf1", "vrf:vpc-60")}, "what is held and no longer desired"
+    plan = fabric.plan(doc("vnet", "red-web", "acme", vpc="red", ports=[{"port": "swp5@leaf1"}], mtu=1700))
+    assert {c.verb for d in plan.devices if d.device == "leaf1" for c in d.changes} == {"delete", "update"}
     fabric.hold_all()
-    assert bodies() <= start + 1
+    assert kept() == set()
 
 
 def test_a_switch_that_is_gone_should_hold_nothing(fabric: Rig) -> None:

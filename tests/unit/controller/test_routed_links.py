@@ -38,7 +38,7 @@ def fabric(tmp_path: Path) -> Iterator[Rig]:
 
 def objects(fabric: Rig, device: str, kind: type[Any]) -> dict[Any, Any]:
     with fabric.store.read() as c:
-        bodies = fragments.bodies(c, [h for key, h in fragments.every_key(c).items() if key.device == device])
+        bodies = fragments.bodies(c, {k: h for k, h in fragments.every_key(c).items() if k.device == device})
     found = [o for body in bodies.values() for o in decode_fragment(body.encode()) if isinstance(o, kind)]
     return {o.key: o for o in found}
 

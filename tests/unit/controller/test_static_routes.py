@@ -46,7 +46,7 @@ def having(fabric: Rig) -> set[str]:
     fabric.check_derived()
     with fabric.store.read() as c:
         keys = fragments.every_key(c)
-        bodies = fragments.bodies(c, keys.values())
+        bodies = fragments.bodies(c, keys)
     return {
         key.device
         for key, found in keys.items()

@@ -42,11 +42,11 @@ def test_what_is_stored_otherwise_is_told(fabric: Rig) -> None:
     table = schema.fragment
     with fabric.store.read() as c:
         key = min(fragments.every_key(c))
-    change = update(table).where(table.c.device == key.device, table.c.scope == key.scope).values(hash="x")
+    change = update(table).where(table.c.device == key.device, table.c.scope == key.scope).values(hash=b"x")
     fabric.store.write(lambda c: c.execute(change))
     (found,) = fabric.controller.differences(ADMIN)
-    assert (found.device, found.scope, found.stored) == (*key, "x")
-    assert found.compiled not in (None, "x")
+    assert (found.device, found.scope, found.stored) == (*key, b"x".hex())
+    assert found.compiled not in (None, b"x".hex())
 
 
 def test_pieces_that_disagree_make_no_fragment() -> None:

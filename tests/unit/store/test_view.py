@@ -12,7 +12,8 @@ from underlace.kinds.registry import KINDS
 from underlace.model.ids import Ref, fabric
 from underlace.model.net import point
 from underlace.store import view as module
-from underlace.store.view import StoreView, slot_device
+from underlace.store.slots import slot_device
+from underlace.store.view import StoreView
 
 
 @pytest.fixture(scope="module")
