@@ -220,11 +220,17 @@ CLOSED = (
     ("GET", "/v1/export", "/v1/export"),
     ("GET", "/v1/differences", "/v1/differences"),
     ("GET", "/v1/backup", "/v1/backup"),
+    ("POST", "/v1/history/compact", "/v1/history/compact"),
     ("GET", "/v1/tokens", "/v1/tokens"),
     ("DELETE", "/v1/tokens/x", "/v1/tokens/ghost"),
     ("POST", "/v1/tokens", "/v1/tokens"),
 )
 """What a tenant's user may not ask at all: method, path, and the path of something that does not exist."""
+
+BODIES = {
+    ("POST", "/v1/tokens"): {"name": "x", "role": "reader"},
+    ("POST", "/v1/history/compact"): {"keep_days": 1},
+}
 
 BY_VERB = {("POST", "/v1/plan"), ("POST", "/v1/apply")}
 """What a tenant's user may use for what is the tenant's own: verbs of `World.ask`."""
@@ -267,8 +273,7 @@ def _pattern(path: str) -> re.Pattern[str]:
 @pytest.mark.parametrize(("method", "real", "ghost"), CLOSED)
 def test_the_fabric_is_closed_to_a_tenants_user(world: World, method: str, real: str, ghost: str) -> None:
     """Forbidden, and forbidden alike whether the thing exists or not."""
-    body = {"json": {"name": "x", "role": "reader"}} if (method, real) == ("POST", "/v1/tokens") else {}
-    there, nowhere = (world.user.request(method, path, **body) for path in (real, ghost))
+    there, nowhere = (world.user.request(method, path, json=BODIES.get((method, real))) for path in (real, ghost))
     assert there.status_code == nowhere.status_code == 403
     assert _blank(there)[1].replace("leaf1", "WORD") == _blank(nowhere)[1]
 
@@ -415,6 +420,7 @@ def test_an_operator_writes_the_fabric_but_not_who_may(world: World) -> None:
         assert operator.get("/v1/tokens").status_code == 403
         assert operator.post("/v1/tokens", json={"name": "x", "role": "admin"}).status_code == 403
         assert operator.get("/v1/backup").status_code == 403
+        assert operator.post("/v1/history/compact", json={"keep_days": 1}).status_code == 403
 
 
 # A device's certificate

@@ -44,6 +44,8 @@ class Use(StrEnum):
     """Tokens of all actors."""
     BACK_UP = "back-up"
     """A backup holds the keys of the CA, so it is worth an admin."""
+    DROP_HISTORY = "drop-history"
+    """What intent was long ago; nobody gets it back."""
 
 
 class Decision(Enum):
@@ -60,6 +62,7 @@ _USES: dict[Use, frozenset[Role]] = {
     Use.MANAGE_DEVICES: frozenset((Role.ADMIN, Role.OPERATOR)),
     Use.MANAGE_IDENTITY: frozenset((Role.ADMIN,)),
     Use.BACK_UP: frozenset((Role.ADMIN,)),
+    Use.DROP_HISTORY: frozenset((Role.ADMIN,)),
 }
 
 

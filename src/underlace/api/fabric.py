@@ -1,9 +1,10 @@
-"""/v1/status, /v1/revisions and /v1/backup: the controller as a whole."""
+"""/v1/status, /v1/revisions, /v1/history and /v1/backup: the controller as a whole."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import chain, islice
 from typing import IO, Annotated, Any
 
@@ -12,10 +13,13 @@ from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from underlace.api.body import decode
 from underlace.api.call import actor_of, answer, run
+from underlace.api.openapi import body_of
 from underlace.controller.archive import Archive
 from underlace.controller.controller import Controller
 from underlace.controller.document import Document
+from underlace.store.past import Place
 
 PIECE = 256 * 1024
 """Bytes of a backup in memory at a time."""
@@ -25,11 +29,20 @@ AT_ONCE = 500
 
 JSON_LINES = "application/x-ndjson"
 
+Bounded = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
 Revision = Annotated[int | None, Query(ge=0, le=2**53, description="Wait state of this revision, not of the last.")]
 Number = Annotated[int, Path(ge=0, le=2**53, description="A revision.")]
 Before = Annotated[int | None, Query(ge=0, le=2**53, description="Only revisions older than this.")]
 Lines = Annotated[bool, Query(description="One document a line (JSONL), instead of one JSON value.")]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="As many, newest first.")]
+
+
+class Compaction(msgspec.Struct, forbid_unknown_fields=True):
+    """What to drop of history. after: of the answer before, to go on from there."""
+
+    keep_days: Annotated[int, msgspec.Meta(ge=1, le=36_500)]
+    after: tuple[Bounded, Bounded] | None = None
 
 
 def routes(controller: Controller, archive: Archive) -> APIRouter:
@@ -59,6 +72,16 @@ def _mount_history(router: APIRouter, controller: Controller) -> None:
         """All intent as a revision left it."""
         return answer({"items": await run(controller.as_of, actor_of(request), revision)})
 
+    async def compact(request: Request) -> Response:
+        """Drop what intent was longer ago than so many days: some of it, until the answer says that nothing is
+        left."""
+        actor = actor_of(request)
+        asked = decode(await request.body(), Compaction)
+        after = Place(*asked.after) if asked.after is not None else Place()
+        return answer(await run(controller.compact, actor, timedelta(days=asked.keep_days), after))
+
+    extra = body_of(Compaction)
+    router.add_api_route("/history/compact", compact, methods=["POST"], openapi_extra=extra)
     router.add_api_route("/revisions", revisions, methods=["GET"])
     router.add_api_route("/revisions/{revision}", show_revision, methods=["GET"])
     router.add_api_route("/revisions/{revision}/intent", as_of, methods=["GET"])

@@ -20,6 +20,7 @@ STATUS_OF: Mapping[str, int] = {
     "plan-changed": 409,
     "fragment-stale": 409,
     "still-referred-to": 409,
+    "history-compacted": 410,
     "request-too-large": 413,
     "document-too-large": 413,
     "agent-version": 426,

@@ -67,6 +67,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     config,
     fabric.status,
     fabric.history,
+    fabric.compact,
     fabric.whoami,
     fabric.backup,
 )

@@ -91,6 +91,27 @@ def _show_revision(found: dict[str, Any], form: Format) -> None:
         output.write(f"{SIGNS[item['action']]} {item['kind']}/{item['tenant']}/{item['name']}")
 
 
+def compact(
+    ctx: typer.Context,
+    keep_days: Annotated[
+        int, typer.Option("--keep-days", min=1, max=36_500, help="What intent was within so many days stays.")
+    ],
+) -> None:
+    """Drop what intent was longer ago: versions of resources that others have followed since. Nobody gets them back.
+
+    What resources are, who changed what and when, and all numbers stay. Interrupted, it is run again.
+    """
+    dropped, after = 0, None
+    while True:
+        body = {"keep_days": keep_days, "after": after}
+        found = session_of(ctx).client.post("/v1/history/compact", body)
+        dropped, after = dropped + found["dropped"], found["after"]
+        if after is None:
+            break
+        output.note(f"{dropped} versions dropped so far")
+    output.note(f"{dropped} versions dropped; what intent was can be told since revision {found['since']}")
+
+
 def whoami(ctx: typer.Context, form: Output = Format.TABLE) -> None:
     """Show which actor the context's token stands for."""
     me = session_of(ctx).client.get("/v1/whoami")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,8 +16,9 @@ import structlog
 
 from underlace.access import CONTROLLER, Actor, Role, forbidden
 from underlace.compiler import Why
-from underlace.controller import change, devices, explain, history, maintenance, resources, status
+from underlace.controller import change, compaction, devices, explain, history, maintenance, resources, status
 from underlace.controller import plan as planning
+from underlace.controller.compaction import Compacted
 from underlace.controller.contact import Contacts
 from underlace.controller.devices import Device
 from underlace.controller.document import Document, Request, placed
@@ -36,6 +37,7 @@ from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import Ref
 from underlace.model.wire import SILENT_AFTER, Fragments, Manifest, Receipt, Report
 from underlace.store import ledger
+from underlace.store.past import Place
 from underlace.store.store import Store
 
 log = structlog.get_logger()
@@ -192,6 +194,10 @@ class Controller:
     def as_of(self, actor: Actor, revision: int) -> list[VersionItem]:
         """All intent as a revision left it."""
         return history.as_of(self._engine, actor, revision)
+
+    def compact(self, actor: Actor, keep: timedelta, after: Place = Place()) -> Compacted:
+        """Drop what intent was longer ago than `keep`, as much as one request may take. Audited."""
+        return compaction.compact(self._engine, actor, keep, after)
 
     # Agents: the actor is the device
 

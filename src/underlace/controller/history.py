@@ -11,7 +11,7 @@ from underlace.controller.devices import require
 from underlace.controller.run import Engine
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import Ref
-from underlace.store import ledger
+from underlace.store import ledger, past
 from underlace.store.ledger import Version
 
 
@@ -54,6 +54,8 @@ def revision(engine: Engine, actor: Actor, number: int) -> tuple[RevisionItem, l
         found = ledger.revision(c, number)
         if found is None:
             raise Refused([_no_revision(number)])
+        if number <= past.since(c):
+            raise Refused([_compacted(number, past.since(c))])
         return RevisionItem(*found), [_change(v) for v in ledger.changed_at(c, number)]
 
 
@@ -81,6 +83,8 @@ def as_of(engine: Engine, actor: Actor, number: int) -> list[VersionItem]:
     with engine.store.read() as c:
         if ledger.revision(c, number) is None:
             raise Refused([_no_revision(number)])
+        if number < past.since(c):
+            raise Refused([_compacted(number, past.since(c))])
         return [_version(v) for v in ledger.as_of(c, number)]
 
 
@@ -93,6 +97,16 @@ def _change(v: Version) -> ChangeItem:
     action = "delete" if v.spec is None else "create" if v.first else "update"
     item = _version(v)
     return ChangeItem(item.revision, *v.ref, item.id, item.labels, item.spec, action)
+
+
+def _compacted(number: int, since: int) -> Diagnostic:
+    return Diagnostic(
+        Where(),
+        "history-compacted",
+        "What the revision wrote has been dropped",
+        f"What intent was before revision {since} was dropped on request; {number} is older.",
+        "Look into a backup that was made before: underlace restore it into a directory of its own.",
+    )
 
 
 def _no_revision(number: int) -> Diagnostic:

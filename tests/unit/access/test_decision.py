@@ -147,6 +147,7 @@ def test_hidden_is_said_in_the_words_of_missing() -> None:
         (Use.MANAGE_DEVICES, {Role.ADMIN, Role.OPERATOR}),
         (Use.MANAGE_IDENTITY, {Role.ADMIN}),
         (Use.BACK_UP, {Role.ADMIN}),
+        (Use.DROP_HISTORY, {Role.ADMIN}),
     ],
 )
 def test_uses_belong_to_roles(use: Use, allowed: set[Role]) -> None:

@@ -182,6 +182,15 @@ def test_history_says_who_and_why(shell: Shell) -> None:
     assert shell("history", "999").code == 1
 
 
+def test_compact_says_what_went_and_since_when_intent_can_be_told(shell: Shell) -> None:
+    before = shell("history", "-o", "json").out
+    done = shell("compact", "--keep-days", "90")
+    assert (done.code, done.out) == (0, "")
+    assert done.err == "0 versions dropped; what intent was can be told since revision 0\n"
+    assert shell("history", "-o", "json").out == before
+    assert shell("compact", "--keep-days", "0").code == 2
+
+
 def test_history_tells_what_is_new_from_what_changed(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
 

@@ -9,12 +9,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.expression import ClauseElement, CompoundSelect, Select
 
-from underlace.store import devices, fragments, ledger, numbers, pools, rows, view
+from underlace.store import devices, fragments, ledger, numbers, past, pools, rows, view
 from underlace.store.store import Store
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
-MODULES = (devices, fragments, ledger, numbers, pools, rows, view)
+MODULES = (devices, fragments, ledger, numbers, past, pools, rows, view)
 WHOLE = {
     "rows._EVERY",
     "fragments._EVERY_KEY",
@@ -23,6 +23,8 @@ WHOLE = {
     "devices._ALL",
     "devices._BEHIND",
     "devices._SINCE",
+    "past._FIRST_WITHIN",
+    "past._PAST",
     "pools._LEAP",
     "numbers._WAITING_OWNERS",
 }
