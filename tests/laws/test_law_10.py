@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,8 @@ from underlace.access import Actor, Role, device_actor
 from underlace.agent.cache import Cache
 from underlace.agent.desired import load
 from underlace.controller.controller import Controller
-from underlace.controller.document import Request
+from underlace.controller.document import EVERYTHING, Request
+from underlace.controller.survey import Found
 from underlace.diff.order import ordered
 from underlace.drivers.linux import LinuxDriver
 from underlace.kinds.switch import Switch
@@ -100,13 +102,13 @@ def test_an_edit_does_not_bring_the_upgrade_along(upgraded: Rig) -> None:
 
 
 def test_the_difference_is_a_plan_and_a_rollout(upgraded: Rig) -> None:
-    request = Request(recompile=True, message="roll out the upgrade")
+    request = Request(recompile=EVERYTHING, message="roll out the upgrade")
     plan = upgraded.controller.plan(ADMIN, request)
     assert plan.resources == ()
     assert [d.device for d in plan.devices] == ["leaf1", "leaf2", "leaf3", "spine1", "spine2"]
     assert {(c.verb, c.key) for d in plan.devices for c in d.changes} == {("update", ("protection",))}
     assert protection(upgraded, "leaf1").icmp_rate == 100
-    done = upgraded.controller.apply(ADMIN, Request(recompile=True, expect=plan.digest))
+    done = upgraded.controller.apply(ADMIN, Request(recompile=EVERYTHING, expect=plan.digest))
     assert protection(upgraded, "leaf1").icmp_rate == 7
     assert upgraded.controller.differences(ADMIN) == []
     assert upgraded.controller.revisions(ADMIN, 1)[0].id == done.revision
@@ -114,9 +116,44 @@ def test_the_difference_is_a_plan_and_a_rollout(upgraded: Rig) -> None:
     assert (again.revision, again.digest) == (done.revision, "")
 
 
+def surveyed(fabric: Rig) -> Found:
+    fabric.controller.survey(ADMIN)
+    limit = time.monotonic() + 60
+    while (found := fabric.controller.surveyed(ADMIN)).state == "running":
+        assert time.monotonic() < limit
+    return found
+
+
+def test_it_is_surveyed_beside_changes_and_reaches_one_device_after_the_other(upgraded: Rig) -> None:
+    assert upgraded.controller.surveyed(ADMIN).state == "none"
+    revision = upgraded.controller.revisions(ADMIN, 1)[0].id
+    found = surveyed(upgraded)
+    assert (found.state, found.revision, found.compiled) == ("done", revision, found.total)
+    assert [d.device for d in found.devices] == ["leaf1", "leaf2", "leaf3", "spine1", "spine2"]
+    assert upgraded.controller.revisions(ADMIN, 1)[0].id == revision, "nothing was written"
+    some = Request(recompile=frozenset({"leaf1", "spine2"}))
+    plan = upgraded.controller.plan(ADMIN, some)
+    assert {d.device: {c.key for c in d.changes} for d in plan.devices} == {
+        name: {("protection",)} for name in ("leaf1", "spine2")
+    }
+    upgraded.controller.apply(ADMIN, Request(recompile=some.recompile, expect=plan.digest))
+    assert (protection(upgraded, "leaf1").icmp_rate, protection(upgraded, "leaf2").icmp_rate) == (7, 100)
+    assert [d.device for d in surveyed(upgraded).devices] == ["leaf2", "leaf3", "spine1"], "what is left"
+    for name in ("leaf2", "leaf3", "spine1"):
+        upgraded.controller.apply(ADMIN, Request(recompile=frozenset({name})))
+    assert surveyed(upgraded).devices == ()
+    upgraded.check_derived()
+
+
+def test_a_device_that_does_not_exist_is_not_compiled_anew(upgraded: Rig) -> None:
+    with pytest.raises(Refused) as refused:
+        upgraded.controller.plan(ADMIN, Request(recompile=frozenset({"leaf1", "ghost"})))
+    assert [(d.code, d.where.resource) for d in refused.value.diagnostics] == [("not-found", "switch/-/ghost")]
+
+
 def test_a_tenant_does_not_roll_out_an_upgrade(upgraded: Rig) -> None:
     with pytest.raises(Refused) as refused:
-        upgraded.controller.plan(Actor("u", Role.TENANT, frozenset({"acme"})), Request(recompile=True))
+        upgraded.controller.plan(Actor("u", Role.TENANT, frozenset({"acme"})), Request(recompile=EVERYTHING))
     assert [d.code for d in refused.value.diagnostics] == ["forbidden"]
 
 
@@ -186,7 +223,7 @@ def test_a_store_and_an_agent_of_every_release_wait_for_the_plan(
         agent.start().turns(3)
         elsewhere = doc("vnet", "later", "acme", vpc="red", ports=[{"port": "swp12@leaf3"}])
         fabric.put(elsewhere)
-        plan = fabric.controller.plan(ADMIN, Request(recompile=True))
+        plan = fabric.controller.plan(ADMIN, Request(recompile=EVERYTHING))
         agent.turns(3)
         assert door.operations == done
         assert fabric.controller.device(ADMIN, "leaf1").outcome == "held"
@@ -196,8 +233,8 @@ def test_a_store_and_an_agent_of_every_release_wait_for_the_plan(
         assert door.operations > done, "an edit reaches the device"
         assert icmp_rates(door) == {100}, "and brings nothing else along"
 
-        plan = fabric.controller.plan(ADMIN, Request(recompile=True))
-        fabric.controller.apply(ADMIN, Request(recompile=True, expect=plan.digest))
+        plan = fabric.controller.plan(ADMIN, Request(recompile=EVERYTHING))
+        fabric.controller.apply(ADMIN, Request(recompile=EVERYTHING, expect=plan.digest))
         agent.turns(2)
         assert icmp_rates(door) == {7}
         assert fabric.controller.device(ADMIN, "leaf1").outcome == "held"

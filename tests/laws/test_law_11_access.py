@@ -219,6 +219,8 @@ CLOSED = (
     ("GET", "/v1/revisions/1/intent", "/v1/revisions/99/intent"),
     ("GET", "/v1/export", "/v1/export"),
     ("GET", "/v1/differences", "/v1/differences"),
+    ("GET", "/v1/upgrade/survey", "/v1/upgrade/survey"),
+    ("POST", "/v1/upgrade/survey", "/v1/upgrade/survey"),
     ("GET", "/v1/backup", "/v1/backup"),
     ("POST", "/v1/history/compact", "/v1/history/compact"),
     ("GET", "/v1/tokens", "/v1/tokens"),

@@ -109,6 +109,16 @@ def _mount_whole(router: APIRouter, controller: Controller, archive: Archive) ->
         }
         return StreamingResponse(_pieces(whole), 200, headers, media_type="application/x-tar")
 
+    async def survey(request: Request) -> Response:
+        """Begin to find out which devices this release would configure otherwise than they are. Nothing changes."""
+        return answer(await run(controller.survey, actor_of(request)), 202)
+
+    async def surveyed(request: Request) -> Response:
+        """How far that is, and what was found."""
+        return answer(await run(controller.surveyed, actor_of(request)))
+
+    router.add_api_route("/upgrade/survey", survey, methods=["POST"])
+    router.add_api_route("/upgrade/survey", surveyed, methods=["GET"])
     router.add_api_route("/export", export, methods=["GET"])
     router.add_api_route("/differences", differences, methods=["GET"])
     router.add_api_route("/backup", backup, methods=["GET"])

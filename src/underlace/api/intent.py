@@ -47,7 +47,8 @@ class Identity(msgspec.Struct, forbid_unknown_fields=True):
 class Change(msgspec.Struct, forbid_unknown_fields=True):
     """What to write and what to delete, all or nothing. expect: digest of the plan that was agreed to. show: have
     the answer say what it does to each device, as a plan does. native: the devices whose native configuration that
-    shows; null for the first few."""
+    shows; null for the first few. recompile: devices to compile anew, which brings them what an upgraded controller
+    configures otherwise; "*" for all at once."""
 
     documents: list[msgspec.Raw] = []
     delete: list[Identity] = []
@@ -55,6 +56,7 @@ class Change(msgspec.Struct, forbid_unknown_fields=True):
     message: str = ""
     show: bool = False
     native: list[str] | None = None
+    recompile: list[str] = []
 
 
 class ChangeRequest(msgspec.Struct):
@@ -66,6 +68,7 @@ class ChangeRequest(msgspec.Struct):
     message: str = ""
     show: bool = False
     native: list[str] | None = None
+    recompile: list[str] = []
 
 
 Device = Annotated[str, Query(description="A device.")]
@@ -119,4 +122,5 @@ def _change(body: bytes) -> document.Request:
         raise Refused(faults)
     delete = tuple(Ref(d.kind, d.tenant, d.name) for d in asked.delete)
     native = None if asked.native is None else frozenset(asked.native)
-    return document.Request(tuple(written), delete, asked.message, asked.expect, asked.show, native)
+    anew = frozenset(asked.recompile)
+    return document.Request(tuple(written), delete, asked.message, asked.expect, asked.show, native, anew)

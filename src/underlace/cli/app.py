@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from underlace import __version__
-from underlace.cli import bulk, devices, fabric, intent, output, resources, tokens
+from underlace.cli import bulk, devices, fabric, intent, output, resources, tokens, upgrade
 from underlace.cli.failure import Exit, Stop, show
 from underlace.cli.session import Session, session_of
 from underlace.cli.settings import show_settings
@@ -88,6 +88,7 @@ def command_line() -> typer.Typer:
         app.command(command.__name__.rstrip("_"))(command)
     app.add_typer(devices.app, name="device")
     app.add_typer(tokens.app, name="token")
+    app.add_typer(upgrade.app, name="upgrade")
     return app
 
 

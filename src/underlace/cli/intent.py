@@ -191,7 +191,7 @@ def _send(ctx: typer.Context, path: str, documents: list[Document], more: dict[s
 def show_plan(planned: dict[str, Any]) -> None:
     """A plan for people: what changes in intent, which numbers are given, then device by device."""
     _warn(planned)
-    if not planned["resources"]:
+    if not planned["digest"]:
         output.note(NOTHING)
         return
     for change in planned["resources"]:
@@ -225,7 +225,8 @@ def _summary(change: dict[str, Any], devices: list[dict[str, Any]], words: dict[
     resources = ", ".join(f"{n} {words[action]}" for action, n in sorted(counts.items()))
     hurts = Counter(d["disruption"] for d in devices)
     worst_first = ", ".join(f"{hurts[word]} {word}" for word in ("outage", "flap", "hitless") if word in hurts)
-    return f"{resources}; {len(devices)} devices change: {worst_first}" if devices else resources
+    changing = f"{len(devices)} devices change: {worst_first}" if devices else ""
+    return "; ".join(part for part in (resources, changing) if part)
 
 
 def _name(item: dict[str, Any]) -> str:

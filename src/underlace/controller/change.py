@@ -29,7 +29,7 @@ from underlace.access import (
 )
 from underlace.compiler import dangling, still_referred
 from underlace.controller import dirty, settlement
-from underlace.controller.document import Request, finding_at
+from underlace.controller.document import EVERYTHING, Request, finding_at
 from underlace.controller.recompile import recompile
 from underlace.controller.run import Edit, Run
 from underlace.controller.unread import reliable
@@ -37,9 +37,9 @@ from underlace.kinds.base import Unallocated
 from underlace.kinds.builtin import BUILTIN
 from underlace.kinds.parse import Draft, parse_all
 from underlace.model.diagnostic import Diagnostic, Refused
-from underlace.model.ids import Ref
+from underlace.model.ids import Ref, fabric
 from underlace.model.resource import Reference, Resource
-from underlace.store import ledger, numbers, rows
+from underlace.store import fragments, ledger, numbers, rows
 from underlace.store.ledger import Counters, Revision
 from underlace.store.rows import Stored
 
@@ -266,7 +266,7 @@ def _given(run: Run, request: Request, edits: list[Edit]) -> list[Resource[Any]]
     return found
 
 
-def _settle(run: Run, edits: list[Edit], imported: list[Resource[Any]], everything: bool) -> None:
+def _settle(run: Run, edits: list[Edit], imported: list[Resource[Any]], devices: frozenset[str]) -> None:
     """Index what changed, allocate, and find out whom it concerns."""
     deleted = [e.before for e in edits if e.after is None and e.before is not None]
     fresh = dirty.drop(run, deleted) if deleted else {}
@@ -285,18 +285,30 @@ def _settle(run: Run, edits: list[Edit], imported: list[Resource[Any]], everythi
         if resource.id not in run.broken:
             run.mark_dirty(resource)
             fresh[resource.id] = resource
-    if everything:
-        fresh |= _everything(run)
+    if devices == EVERYTHING:
+        fresh |= _dirty(run, rows.every(run.c), None)
+    elif devices:
+        fresh |= _dirty(run, _concerned(run, devices), devices)
     with tolerant(run):
         dirty.settle(run, fresh, exported)
 
 
-def _everything(run: Run) -> dict[int, Resource[Any]]:
-    """All resources that are not deleted or broken, dirty for all devices."""
-    found = {r.id: r for r in map(run.view.parse, rows.every(run.c)) if r.id not in run.broken}
+def _dirty(run: Run, stored: Iterable[Stored], devices: frozenset[str] | None) -> dict[int, Resource[Any]]:
+    """Those that are not deleted or broken, dirty for these devices."""
+    gone = run.broken | run.deleted.keys()
+    found = {r.id: r for r in map(run.view.parse, stored) if r.id not in gone}
     for resource in found.values():
-        run.mark_dirty(resource)
+        run.mark_dirty(resource, devices)
     return found
+
+
+def _concerned(run: Run, devices: frozenset[str]) -> list[Stored]:
+    """The resources that say something about these devices, and those that may now: who refers to them."""
+    switches = {fabric("switch", name) for name in devices}
+    run.found += [missing(switch) for switch in sorted(switches) if run.view.get(switch) is None]
+    ids = {i for name in devices for i in fragments.on_device(run.c, name)}
+    ids |= {r.id for r, _ in run.view.pointing(switches)} | {r.id for r in map(run.view.get, switches) if r}
+    return rows.by_id(run.c, ids)
 
 
 def check(run: Run) -> None:

@@ -29,6 +29,7 @@ from underlace.controller.resources import Item, Page
 from underlace.controller.rollout import Notify, Rollout
 from underlace.controller.run import Engine, Run
 from underlace.controller.status import FabricStatus
+from underlace.controller.survey import Found, Survey
 from underlace.drivers.protocol import Driver
 from underlace.kinds.base import AnyKind
 from underlace.kinds.builtin import BUILTIN
@@ -68,6 +69,7 @@ class Controller:
     ) -> None:
         self._engine = Engine(store, kinds, drivers, clock, Contacts(clock, silent_after))
         self._rollout = Rollout(self._engine, confirm_within)
+        self._survey = Survey(self._engine)
         self._simulated = simulated
         self._start()
 
@@ -234,12 +236,20 @@ class Controller:
         """Where the stored fragments are not those of a full compile: law 7, or what an upgrade would change."""
         return maintenance.differences(self._engine, actor)
 
+    def survey(self, actor: Actor) -> Found:
+        """Begin to find out, beside everything else, what this release would configure otherwise; see `surveyed`."""
+        return self._survey.start(actor)
+
+    def surveyed(self, actor: Actor) -> Found:
+        return self._survey.found(actor)
+
     def ready(self) -> bool:
         """Whether the store answers."""
         with self._engine.store.read() as c:
             return ledger.counters(c).revision > 0
 
     def close(self) -> None:
+        self._survey.close()
         self._engine.store.close()
 
 

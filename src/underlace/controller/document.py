@@ -31,6 +31,10 @@ class Document:
         return written.Document(*self.ref, self.labels, self.spec, self.file, self.line)
 
 
+EVERYTHING = frozenset({"*"})
+"""All devices, where devices are named."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A change of intent: what to write and what to delete, at once or not at all.
@@ -39,8 +43,9 @@ class Request:
     show: have the answer say what the change does to each device, as a plan always does.
     native: devices whose native configuration is shown with that; without it the first few: to render a device costs
     more than all the rest of its plan, and nobody reads two hundred.
-    recompile: compile everything anew. That changes something only where this release compiles otherwise than the one
-    that wrote the store: it is how an upgrade reaches devices (law 10).
+    recompile: compile what these devices should hold anew. That changes something only where this release compiles
+    otherwise than the one that wrote the store: it is how an upgrade reaches devices (law 10), some at a time.
+    EVERYTHING stands for all devices at once, which takes memory for all of them.
     """
 
     put: tuple[Document, ...] = ()
@@ -49,7 +54,7 @@ class Request:
     expect: str = ""
     show: bool = False
     native: frozenset[str] | None = None
-    recompile: bool = False
+    recompile: frozenset[str] = frozenset()
 
 
 def placed(found: tuple[Diagnostic, ...], request: Request) -> list[Diagnostic]:

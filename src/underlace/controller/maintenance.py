@@ -12,7 +12,7 @@ from underlace.access import Actor, Use
 from underlace.controller.devices import require
 from underlace.controller.document import Document
 from underlace.controller.run import Engine
-from underlace.controller.whole import PARTS, Pieces, compile_all
+from underlace.controller.whole import PARTS, Pieces, Progress, compile_all
 from underlace.model.fact import FragmentKey
 from underlace.store import backup, devices, fragments, numbers, rows
 from underlace.store.rows import Stored
@@ -69,13 +69,13 @@ def _exported(c: Connection, part: list[Stored]) -> Iterator[Document]:
         )
 
 
-def differences(engine: Engine, actor: Actor) -> list[Difference]:
+def differences(engine: Engine, actor: Actor, progress: Progress = lambda _, __: None) -> list[Difference]:
     """Compile everything from nothing and compare with what is stored (law 7). Empty unless there is a bug, or this
     release compiles otherwise than the one that wrote the store."""
     require(actor, Use.READ_FABRIC, "check the fabric")
     found: list[Difference] = []
     with engine.store.read() as c, Pieces.on_disk() as pieces:
-        compile_all(engine, c, pieces)
+        compile_all(engine, c, pieces, progress)
         by_part: dict[int, list[str]] = {}
         for name in devices.names(c):
             by_part.setdefault(Pieces.part_of(name), []).append(name)

@@ -10,7 +10,7 @@ memory they would take a gigabyte for each hundred thousand V-Nets.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO, Any
 from zlib import crc32
@@ -78,9 +78,16 @@ def _whole(bodies: list[bytes]) -> bytes | None:
     return None if objects is None else encode_fragment(objects)
 
 
-def compile_all(engine: Engine, c: Connection, pieces: Pieces) -> None:
+Progress = Callable[[int, int], None]
+"""Told how many resources are compiled, of how many."""
+
+
+def compile_all(engine: Engine, c: Connection, pieces: Pieces, progress: Progress = lambda _, __: None) -> None:
     """Compile every resource into pieces."""
+    done, total = 0, rows.total(c)
     for batch in rows.in_batches(c, BATCH):
+        progress(done, total)
+        done += len(batch)
         # A view remembers what it reads: a new one for each batch.
         view = engine.view(c)
         resources = [view.parse(row) for row in batch]
@@ -90,6 +97,7 @@ def compile_all(engine: Engine, c: Connection, pieces: Pieces) -> None:
             pieces.add(key, fragment.body)
         for key in compiled.broken:
             pieces.add(key, b"")
+    progress(done, total)
 
 
 def _foresee(engine: Engine, view: StoreView, resources: Iterable[Resource[Any]]) -> None:

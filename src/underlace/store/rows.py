@@ -332,6 +332,14 @@ def every(c: Connection) -> Iterable[Stored]:
     return (stored(r) for r in c.execute(_EVERY))
 
 
+_TOTAL = select(func.count()).select_from(schema.resource)
+
+
+def total(c: Connection) -> int:
+    """How many resources there are. For a check of the whole store."""
+    return int(c.execute(_TOTAL).scalar_one())
+
+
 _BATCH = (
     select(*COLUMNS)
     .where(_resource.id > bindparam("after"))

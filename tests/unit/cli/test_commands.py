@@ -182,6 +182,19 @@ def test_history_says_who_and_why(shell: Shell) -> None:
     assert shell("history", "999").code == 1
 
 
+def test_an_upgrade_is_surveyed_planned_and_applied_by_device(shell: Shell) -> None:
+    found = shell("upgrade", "survey", "-o", "json")
+    assert (found.code, found.json["state"], found.json["devices"]) == (0, "done", [])  # type: ignore[index]
+    assert shell("upgrade", "survey").err.endswith(" resources were compiled\n")
+    planned = shell("upgrade", "plan", "leaf1")
+    assert (planned.code, planned.out, planned.err) == (0, "", "nothing to change\n")
+    assert shell("upgrade", "apply", "leaf1", "leaf2").err.splitlines() == [
+        "1 of 2: leaf1: nothing to change",
+        "2 of 2: leaf2: nothing to change",
+    ]
+    assert "error[not-found]" in shell("upgrade", "plan", "ghost").err
+
+
 def test_compact_says_what_went_and_since_when_intent_can_be_told(shell: Shell) -> None:
     before = shell("history", "-o", "json").out
     done = shell("compact", "--keep-days", "90")

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 MODULES = (devices, fragments, ledger, numbers, past, pools, rows, view)
 WHOLE = {
     "rows._EVERY",
+    "rows._TOTAL",
     "fragments._EVERY_KEY",
     "ledger._META",
     "ledger._REVISIONS",

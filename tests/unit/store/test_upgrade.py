@@ -15,7 +15,7 @@ from sqlalchemy import Connection, MetaData, insert, select, text
 
 from support import databases
 from support.controlled import ADMIN, Rig, doc, quickstart, rig
-from underlace.controller.document import Request
+from underlace.controller.document import EVERYTHING, Request
 from underlace.kinds.registry import KINDS
 from underlace.model.fact import FragmentKey
 from underlace.model.ids import Ref
@@ -137,7 +137,7 @@ def test_bodies_are_there_of_what_is_desired_and_of_what_is_held(upgraded: Rig) 
 
 
 def test_it_goes_on_working(upgraded: Rig) -> None:
-    upgraded.controller.apply(ADMIN, Request(recompile=True))
+    upgraded.controller.apply(ADMIN, Request(recompile=EVERYTHING))
     upgraded.put(doc("vnet", "later", "acme", vpc="red", ports=[{"port": "swp12@leaf3"}]))
     upgraded.check_derived()
     upgraded.delete(Ref("vnet", "acme", "later"))
