@@ -40,7 +40,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
     "tenant": {},
     "profile": {},
     "switch": {"site": f"{SECRET}-site", "role": "oob", "ports": 2},
-    "server": {"site": "dc1", "nics": [{"name": "eth1"}]},
+    "server": {"site": "dc1", "nics": [{"name": "eth1"}], "tenant": OTHER},
     "link": {"a": f"eth1@{SECRET}-server", "b": f"swp1@{SECRET}-switch"},
     "port": {"tenant": OTHER},
     "vpc": {"vni": 777_777},
@@ -68,7 +68,7 @@ OWN_OBJECTS: dict[str, dict[str, Any]] = {
     "vpc": {},
     "allocation": {"prefix": "10.66.0.0/16", "vpc": "red"},
     "subnet": {"prefix": "10.1.66.0/24", "vpc": "red"},
-    "vnet": {"vpc": "red", "ports": [{"port": "swp12@leaf1"}]},
+    "vnet": {"vpc": "red", "ports": [{"port": "swp12@leaf1"}], "port_labels": [{"label": "disks"}]},
     "static-route": {"vpc": "red", "prefix": "10.67.0.0/24", "next_hop": "10.1.1.9"},
     "vpc-peering": {"a": {"vpc": "red"}, "b": {"vpc": "spare"}},
 }
@@ -388,6 +388,31 @@ def test_a_referrer_that_the_tenant_may_not_see_is_not_named(world: World) -> No
     response = world.user.delete(resource_path(Ref("vpc", OWN, "spare")))
     assert response.status_code == 409
     assert SECRET not in response.text
+
+
+def test_a_label_of_anothers_server_selects_nothing(world: World) -> None:
+    """Whether others have such a label shows in nothing; and what is labelled for the tenant is the tenant's."""
+    servers = [
+        {"kind": "server", "name": f"{SECRET}-{n}", "spec": {"site": "dc1", "nics": [{"name": "eth1"}], **spec}}
+        for n, spec in (("disks", {"tenant": OTHER}), ("shared", {}))
+    ]
+    for server, label in zip(servers, ("disks", f"{OTHER}/disks"), strict=True):
+        server["labels"] = {"iface.eth1": label}
+    cables = [
+        {"kind": "link", "name": f"{SECRET}-{n}", "spec": {"a": f"eth1@{SECRET}-{n}", "b": f"swp{port}@leaf2"}}
+        for n, port in (("disks", 12), ("shared", 13))
+    ]
+    assert world.admin.post("/v1/apply", json={"documents": [*servers, *cables]}).status_code == 200
+    answers = []
+    for label in ("disks", "ghost"):
+        path = resource_path(Ref("vnet", OWN, "greedy"))
+        made = world.user.put(path, json={"spec": {"vpc": "red", "port_labels": [{"label": label}]}})
+        assert made.status_code in (200, 201), made.text
+        status = world.admin.get(path).json()["status"]
+        answers.append((status["waiting_for"], made.json()["resources"][0]["action"]))
+        assert world.user.delete(path).status_code == 200
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 0
 
 
 def test_a_user_of_no_living_tenant_sees_nothing(world: World) -> None:

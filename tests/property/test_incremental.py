@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from support.controlled import ADMIN, Rig, rig
-from support.fabric_documents import ALONE, FOUNDATION, OFTEN, SELDOM, START, STRATEGIES, SWITCHES, documents
+from support.fabric_documents import (
+    ALONE,
+    FOUNDATION,
+    OFTEN,
+    SELDOM,
+    START,
+    STRATEGIES,
+    SWITCHES,
+    documents,
+    nic_labels,
+)
 from underlace.controller.document import Document, Request
 from underlace.kinds.registry import KINDS
 from underlace.model.diagnostic import Refused
@@ -54,8 +64,15 @@ class Fabric(RuleBasedStateMachine):
         """Something that is there becomes like any other of its kind."""
         put = data.draw(STRATEGIES[kind])
         if present := self.present(frozenset({kind})):
-            put = Document(data.draw(st.sampled_from((put.ref, *present))), put.spec)
+            put = Document(data.draw(st.sampled_from((put.ref, *present))), put.spec, put.labels)
         self.attempt(Request((put,)))
+
+    @rule(labels=nic_labels, data=st.data())
+    def label(self, labels: dict[str, str], data: st.DataObject) -> None:
+        """The same server with other labels."""
+        if present := self.present(frozenset({"server"})):
+            ref = data.draw(st.sampled_from(present))
+            self.attempt(Request((Document(ref, self.rig.controller.get(ADMIN, ref).spec, labels),)))
 
     @rule(kinds=st.sampled_from((OFTEN, OFTEN, SELDOM)), data=st.data())
     def delete(self, kinds: frozenset[str], data: st.DataObject) -> None:

@@ -149,7 +149,7 @@ def intent_with(directory: Path, *extra: dict[str, Any]) -> Path:
     directory.mkdir()
     documents: dict[tuple[str, str, str], dict[str, Any]] = {}
     for document in (*intent.read(QUICKSTART).documents, *extra):
-        kept = {name: document[name] for name in ("kind", "tenant", "name", "spec") if name in document}
+        kept = {name: document[name] for name in ("kind", "tenant", "name", "labels", "spec") if name in document}
         documents[kept["kind"], kept.get("tenant", "-"), kept["name"]] = kept
     (directory / "intent.yaml").write_text(yaml.safe_dump_all(documents.values()))
     shutil.copy(QUICKSTART / intent.LAB_FILE, directory)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.controlled import doc
 from underlace.controller.document import Document
 from underlace.kinds.registry import KINDS
+from underlace.model.ids import Ref
 
 LEAVES = ("leaf1", "leaf2", "leaf3")
 SWITCHES = (*LEAVES, "spine1")
@@ -56,14 +57,20 @@ tenant_documents = st.builds(
 )
 """Corp has nothing, so it can go without anything else."""
 
+nic_labels = st.dictionaries(
+    st.sampled_from(("iface.eth1", "iface.eth2", "rack")),
+    st.sampled_from(("disks", "disks, bolt/disks", "bolt/disks", "nothing")),
+)
 servers = st.builds(
-    lambda name, site, nics, role: doc(
-        "server", name, **_set(site=site, nics=[{"name": n} for n in nics], role=role)
+    lambda name, site, nics, role, tenant, labels: Document(
+        Ref("server", "-", name), _set(site=site, nics=[{"name": n} for n in nics], role=role, tenant=tenant), labels
     ),
-    st.sampled_from(("host1", "host2", "spine2")),
-    st.sampled_from(SITES),
-    st.sampled_from((("eth1",), ("eth1", "eth2"))),
-    st.sampled_from((None, "router")),
+    st.sampled_from(("host1", "host1", "host2", "spine2")),
+    st.sampled_from(("dc1", *SITES)),
+    st.sampled_from((("eth1",), ("eth1", "eth2"), ("eth1", "eth2"))),
+    st.sampled_from((None, None, "router")),
+    st.sampled_from((None, *TENANTS, "acme")),
+    nic_labels,
 )
 profiles = st.builds(
     lambda name, mtu, rate: doc("profile", name, underlay=_set(mtu=mtu), protection=_set(icmp_rate=rate)),
@@ -140,14 +147,16 @@ def _gateway(prefix: str) -> str:
 
 
 members = st.lists(st.tuples(ports, st.sampled_from((None, 10, 20))), max_size=4, unique_by=lambda m: m[0])
+selections = st.sampled_from(((), (), ({"label": "disks"},), ({"label": "disks", "vlan": 30}, {"label": "nothing"})))
 vnets = vpcs.flatmap(
     lambda v: st.builds(
-        lambda name, members, prefixes, vni: doc(
+        lambda name, members, labels, prefixes, vni: doc(
             "vnet",
             name,
             v[0] if v[0] != "system" else "acme",
             **_set(
                 vpc="/".join(v),
+                port_labels=[*labels],
                 ports=[_set(port=p, vlan=vlan) for p, vlan in members],
                 gateways=sorted(map(_gateway, prefixes)),
                 vni=vni,
@@ -155,6 +164,7 @@ vnets = vpcs.flatmap(
         ),
         names,
         members,
+        selections,
         st.sets(st.sampled_from(PREFIXES[v[1]]), max_size=2),
         vnis,
     )
@@ -248,7 +258,13 @@ START = (
     doc("profile", "wide"),
     doc("allocation", "loopbacks", "system", prefix="10.254.0.0/15"),
     doc("subnet", "loopbacks-10.255.0.0/28", "system", prefix="10.255.0.0/28", purpose="loopback"),
-    doc("server", "host1", site="dc1", nics=[{"name": "eth1"}]),
+    Document(
+        Ref("server", "-", "host1"),
+        {"site": "dc1", "nics": [{"name": "eth1"}, {"name": "eth2"}], "tenant": "acme"},
+        {"iface.eth1": "disks"},
+    ),
+    doc("link", "host1", a="swp3@leaf1", b="eth1@host1"),
+    doc("vnet", "three", "acme", vpc="red", port_labels=[{"label": "disks", "vlan": 30}], gateways=["10.1.2.1/24"]),
     *(doc("tenant", name) for name in TENANTS),
     *(doc("vpc", name, tenant) for tenant, name in VPCS),
     *(allocation(v, p) for v in VPCS for p in ALLOCATIONS[v[1]]),

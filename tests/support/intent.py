@@ -87,10 +87,14 @@ def _fabric(draw: st.DrawFn) -> Iterator[Document]:
 def _ports(draw: st.DrawFn, ports: _Ports, leaves: list[str]) -> Iterator[Document]:
     """A server with a cable, and a port that is written down."""
     leaf = draw(st.sampled_from(leaves))
-    yield document("server", "r1", {"site": "dc1", "nics": [{"name": "eth1", "addresses": ["10.9.9.9/24"]}]})
-    yield document("link", "r1-leaf", {"a": "eth1@r1", "b": f"swp{_PORTS}@{leaf}"})
+    server = {"site": "dc1", "nics": [{"name": "eth1", "addresses": ["10.9.9.9/24"]}]}
+    labels = draw(st.sampled_from([{}, {"iface.eth1": "t0/disks"}, {"iface.eth1": "t0/disks, t1/disks"}]))
+    yield Document("server", "-", "r1", labels, server)
+    port = ports.take(leaf)
+    assert port is not None
+    yield document("link", "r1-leaf", {"a": "eth1@r1", "b": port})
     enabled, mtu = draw(st.booleans()), draw(st.sampled_from([None, 9_100]))
-    yield document("port", f"swp{_PORTS}@{leaf}", {"enabled": enabled, "mtu": mtu, "description": "to r1"})
+    yield document("port", port, {"enabled": enabled, "mtu": mtu, "description": "to r1"})
 
 
 def _tenants(draw: st.DrawFn, found: list[Document]) -> Iterator[tuple[str, str, int]]:
@@ -124,6 +128,8 @@ def _vnets(
             if (port := ports.take(leaf)) is not None:
                 members.append({"port": port} | ({"vlan": ports.vlan()} if draw(st.booleans()) else {}))
         spec = {"vpc": vpc, "gateways": gateways, "ports": members, "mtu": draw(st.sampled_from([1_500, 9_000]))}
+        if draw(st.booleans()):
+            spec["port_labels"] = [{"label": "disks", "vlan": ports.vlan()}]
         yield document("vnet", f"{vpc}-{n}", spec, tenant)
 
 

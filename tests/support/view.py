@@ -46,6 +46,7 @@ class MemoryView:
         self._index()
         self._index_claims()
         self._settle()
+        self._index_claims()  # of ports by label there are claims only now
 
     # View
 

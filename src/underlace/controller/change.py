@@ -276,10 +276,12 @@ def _settle(run: Run, edits: list[Edit], imported: list[Resource[Any]], devices:
         if edit.after is None or edit.after.id in run.broken:
             continue
         kind = run.kind(edit.after)
-        if edit.before is None or edit.before.spec != edit.after.spec:
+        # Labels are for people, but where a kind exports what they say.
+        export = edit.before is None or kind.exports(edit.before) != kind.exports(edit.after)
+        if export or edit.before is None or edit.before.spec != edit.after.spec:
             run.mark_dirty(edit.after)
             fresh[edit.after.id] = edit.after
-            if edit.before is None or kind.exports(edit.before) != kind.exports(edit.after):
+            if export:
                 exported.append(edit.ref)
     for resource in imported:
         if resource.id not in run.broken:

@@ -14,9 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from underlace.access import readable
-from underlace.compiler import taken
-from underlace.controller import allocate
+from underlace.controller import allocate, claims
 from underlace.controller.run import Run
 from underlace.model.ids import Ref
 from underlace.model.resource import Claim, Mark, Resource
@@ -26,15 +24,20 @@ from underlace.store.rows import Derived
 ROUNDS = 16
 """More than any chain of marks and numbers; beyond it a kind's marks depend on themselves."""
 
-SIDES = 5
-"""Other claims that a new one is compared with where more than that are at one place."""
-
 Fresh = dict[int, Resource[Any]]
 
 
 def settle(run: Run, fresh: Fresh, exported: Iterable[Ref]) -> None:
     """Derive, allocate and find the dirty resources. fresh: just written; exported: whose exports changed."""
-    fresh = {**fresh, **_referrers(run, exported)}
+    try:
+        _rounds(run, {**fresh, **_referrers(run, exported)})
+    except LookupError:
+        claims.conclude(run)  # what leads nowhere ends the rounds: what is known until then is told
+        raise
+    claims.conclude(run)
+
+
+def _rounds(run: Run, fresh: Fresh) -> None:
     for _ in range(ROUNDS):
         seen: Fresh = {}
         while fresh:
@@ -86,12 +89,12 @@ def _targets(run: Run, r: Resource[Any]) -> Iterable[Ref]:
 
 def _derived(run: Run, r: Resource[Any]) -> tuple[Derived, tuple[Claim, ...]]:
     kind, view = run.kind(r), run.view
-    claims = tuple(kind.claims(r, view))
+    wanted = tuple(kind.claims(r, view))
     view.hide_waiting = True
     marks = frozenset(kind.marks(r, view))
     view.hide_waiting = False
-    held = frozenset((c.space, c.low, c.high) for c in claims)
-    return Derived(held, marks, frozenset(kind.watches(r, view))), claims
+    held = frozenset((c.space, c.low, c.high) for c in wanted)
+    return Derived(held, marks, frozenset(kind.watches(r, view))), wanted
 
 
 def _write(
@@ -99,7 +102,7 @@ def _write(
 ) -> Fresh:
     old = {i: before.get(i, Derived()) for i in resources}
     new = {i: after[i][0] for i in resources}
-    _write_claims(run, resources, old, {i: (new[i], after[i][1]) for i in resources})
+    claims.write(run, resources, old, after)
     gone = [(i, m) for i in resources for m in old[i].marks - new[i].marks]
     come = [(i, m) for i in resources for m in new[i].marks - old[i].marks]
     rows.write_marks(run.c, gone, come)
@@ -123,92 +126,12 @@ def _watchers(run: Run, changed: list[Mark]) -> Fresh:
         if row.id in run.deleted:
             continue
         resource = run.view.parse(row)
-        run.mark_dirty(resource, frozenset(values[space]) if by_device else None)
+        run.mark_dirty(resource, frozenset(_device(v) for v in values[space]) if by_device else None)
         # Fresh again even when it was dirty before: what it derives may depend on the marks that have just changed.
         fresh[resource.id] = resource
     return fresh
 
 
-def _write_claims(
-    run: Run, resources: Fresh, old: dict[int, Derived], new: dict[int, tuple[Derived, tuple[Claim, ...]]]
-) -> None:
-    rows.delete_claims(run.c, [(i, s, low) for i in resources for s, low, _ in old[i].claims - new[i][0].claims])
-    wanted = [
-        (i, claim)
-        for i in resources
-        for claim in new[i][1]
-        if (claim.space, claim.low, claim.high) not in old[i].claims
-    ]
-    if not wanted:
-        return
-    _tell_each_other(run, resources, wanted)
-    accepted = _free_of_each_other(_free_of_stored(run, resources, wanted))
-    rows.insert_claims(run.c, [(i, c.space, c.low, c.high) for i, c in accepted])
-
-
-Wanted = tuple[int, Claim]
-"""Who claims what."""
-
-
-def _in_order(wanted: Iterable[Wanted]) -> list[Wanted]:
-    return sorted(wanted, key=lambda w: (w[1].space, w[1].low, w[1].high, w[0], w[1].pointer))
-
-
-def _free_of_stored(run: Run, resources: Fresh, wanted: list[Wanted]) -> list[Wanted]:
-    held = rows.overlaps(run.c, [claim for _, claim in wanted])
-    free = []
-    for i, claim in wanted:
-        holder = held.get((claim.space, claim.low))
-        if holder is None:
-            free.append((i, claim))
-        elif holder not in run.unread:
-            _tell(run, resources[i], claim, holder)
-            if holder != resources[i].ref:
-                _tell_holder(run, holder, claim, resources[i].ref)
-    return free
-
-
-def _tell_holder(run: Run, ref: Ref, claim: Claim, other: Ref) -> None:
-    """The same from the side of a holder that the change also writes: either of the two may be at fault."""
-    if (holder := next((e.after for e in run.changes if e.ref == ref), None)) is None:
-        return
-    for held in run.kind(holder).claims(holder, run.view):
-        if held.space == claim.space and held.low <= claim.high and claim.low <= held.high:
-            _tell(run, holder, held, other)
-
-
-def _free_of_each_other(wanted: list[Wanted]) -> list[Wanted]:
-    """One pass over the claims in order: of two that overlap, the one with the lower bound is kept."""
-    accepted: list[Wanted] = []
-    for i, claim in _in_order(wanted):
-        if not accepted or not _overlap(accepted[-1][1], claim):
-            accepted.append((i, claim))
-    return accepted
-
-
-def _overlap(before: Claim, claim: Claim) -> bool:
-    """Of two claims in order."""
-    return before.space == claim.space and claim.low <= before.high
-
-
-def _tell_each_other(run: Run, resources: Fresh, wanted: list[Wanted]) -> None:
-    """Conflicts among new claims, for both sides; of each with a few others only: a thousand V-Nets on one port would
-    be a million findings, of which each is told of some."""
-    around: list[Wanted] = []
-    for i, claim in _in_order(wanted):
-        around = [(j, other) for j, other in around if _overlap(other, claim)]
-        for j, other in around:
-            if i != j:
-                _tell(run, resources[i], claim, resources[j].ref)
-                _tell(run, resources[j], other, resources[i].ref)
-            elif (other.low, other.high) != (claim.low, claim.high):
-                _tell(run, resources[i], claim, resources[j].ref)
-        # Those that reach furthest stay: whatever overlaps one that goes overlaps them too.
-        around = sorted([*around, (i, claim)], key=lambda w: w[1].high)[-SIDES:]
-
-
-def _tell(run: Run, r: Resource[Any], claim: Claim, holder: Ref) -> None:
-    """A claim that another has, without its name where the actor may not see it."""
-    other = run.view.get(holder)
-    seen = other is not None and readable(run.actor, run.engine.kinds[holder.kind], other)
-    run.found.append(taken(r, claim, holder if seen else None))
+def _device(value: str) -> str:
+    """The device of a mark's value: a device, or a port of one."""
+    return value.rpartition("@")[2]

@@ -18,7 +18,7 @@ from underlace.model.device import Model, decode_fragment
 from underlace.model.diagnostic import Diagnostic, Refused, errors
 from underlace.model.fact import FragmentKey
 from underlace.model.ids import Ref
-from underlace.model.resource import Reference, Resource
+from underlace.model.resource import Claim, Reference, Resource
 from underlace.store import ledger
 from underlace.store.ledger import Counters
 from underlace.store.numbers import Held
@@ -109,6 +109,10 @@ class Run:
     """What happens to the resources that the request names."""
     described: tuple[list[Edit], Any] | None = None
     """`changes` as they are shown, once somebody asked (see plan)."""
+    claimed: list[tuple[int, Claim]] = field(default_factory=list)
+    """New claims since the last verdict about them, with whose they are."""
+    contested: bool = False
+    """Whether some of them were not free."""
     derived: dict[int, Derived] = field(default_factory=dict)
     """What is indexed about the dirty resources."""
     fragments: dict[FragmentKey, tuple[str | None, str | None]] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from underlace.kinds.base import Devices, Kind, Spec, finding, wanted
 from underlace.kinds.fields import PortReference, UnderlayMtu
+from underlace.kinds.nic_labels import KEY, NicLabel, member_space, of_nic
 from underlace.kinds.port import no_such_port
 from underlace.kinds.ports import MANAGEMENT, cable_claim, end_references, is_front_port, listed, split, whole_claim
 from underlace.kinds.profile import mtu_space
@@ -16,7 +17,7 @@ from underlace.model.device import DEFAULT_VRF, BgpNeighbor, Port
 from underlace.model.diagnostic import Diagnostic
 from underlace.model.fact import Fact, port_scope
 from underlace.model.ids import fabric
-from underlace.model.resource import Claim, Reference, Resource, View, Watch
+from underlace.model.resource import Claim, Mark, Reference, Resource, View, Watch
 
 
 class LinkSpec(Spec):
@@ -54,6 +55,13 @@ class Link(Kind[LinkSpec]):
             if r.spec.underlay:
                 yield whole_claim(port, pointer)
 
+    def marks(self, r: Resource[LinkSpec], view: View) -> Iterable[Mark]:
+        """The port at the other end of a labelled interface. A fabric link joins no V-Net, nor does management."""
+        for port, label in _labelled(r, view):
+            switch = view.get(fabric("switch", split(port)[1]))
+            if switch is not None and switch.spec.role == "leaf":
+                yield Mark(member_space(label.tenant, label.name), port)
+
     def watches(self, r: Resource[LinkSpec], view: View) -> Iterable[Watch]:
         if r.spec.underlay and r.spec.mtu is not None:
             for end, _ in self._ends(r):
@@ -76,6 +84,7 @@ class Link(Kind[LinkSpec]):
             )
         for port, pointer in self._ends(r):
             yield from _check_end(r, port, pointer, view)
+        yield from _check_labels(r, view)
 
     def compile(self, r: Resource[LinkSpec], view: View, devices: Devices = None) -> Iterator[Fact]:
         if not r.spec.underlay:
@@ -86,6 +95,42 @@ class Link(Kind[LinkSpec]):
                 scope = port_scope(port)
                 yield Fact(device, scope, Port(port, underlay=True, mtu=r.spec.mtu), r.ref)
                 yield Fact(device, scope, BgpNeighbor(DEFAULT_VRF, port, port=port, fabric=True, bfd=True), r.ref)
+
+
+def _labelled(r: Resource[LinkSpec], view: View) -> Iterator[tuple[str, NicLabel]]:
+    """Labels of the interfaces at this cable's ends, each with the port opposite."""
+    if r.spec.underlay:
+        return
+    for end, port in ((r.spec.a, r.spec.b), (r.spec.b, r.spec.a)):
+        nic, name = split(end)
+        server = view.get(fabric("server", name))
+        if server is not None and split(port)[0] != MANAGEMENT:
+            yield from ((port, label) for label in of_nic(server, nic))
+
+
+def _check_labels(r: Resource[LinkSpec], view: View) -> Iterable[Diagnostic]:
+    for port, label in _labelled(r, view):
+        pointer = "/spec/a" if port == r.spec.a else "/spec/b"
+        switch, assigned = view.get(fabric("switch", split(port)[1])), view.get(fabric("port", port))
+        what = f"{label.nic}, which this cable joins to {port}, has the label {label.tenant}/{label.name}"
+        if switch is not None and switch.spec.role != "leaf":
+            yield finding(
+                r,
+                pointer,
+                "not-a-leaf",
+                "Only leaves have access ports",
+                f"Interface {what}, but the role of {switch.ref.name} is {switch.spec.role}.",
+                f"Take the label {KEY}{label.nic} away from the server, or correct the cable.",
+            )
+        if assigned is not None and assigned.spec.tenant not in (None, label.tenant):
+            yield finding(
+                r,
+                pointer,
+                "port-of-another-tenant",
+                "The port is assigned to another tenant",
+                f"Interface {what}, but the port is assigned to {assigned.spec.tenant}.",
+                f"Take the label {KEY}{label.nic} away from the server, or the assignment away from port {port}.",
+            )
 
 
 def _check_end(r: Resource[LinkSpec], end: str, pointer: str, view: View) -> Iterable[Diagnostic]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from pydantic import ConfigDict, Field
@@ -11,8 +11,10 @@ from pydantic.dataclasses import dataclass
 
 from underlace.kinds.base import Spec
 from underlace.kinds.fields import InterfaceAddress, Mtu, PortReference, Prefix, TenantReference, Vlan, Vni
+from underlace.kinds.nic_labels import NAME_PATTERN, member_space
+from underlace.kinds.ports import split
 from underlace.model.ids import Ref, within
-from underlace.model.resource import Resource
+from underlace.model.resource import Resource, View
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -36,6 +38,21 @@ class Member:
         description="In a V-Net of type l3vpn, the leaf's addresses on this port, one per family: a /31 and a /127 "
         "in common subnets of the VPC that no V-Net takes its links from. The host has the other address of each. "
         "Without one of a family, it is allocated from the V-Net's subnets.",
+    )
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
+class PortLabel:
+    """Ports that are selected, not named."""
+
+    label: str = Field(
+        pattern=f"^{NAME_PATTERN}$",
+        description="A label of this tenant. Its ports are those that servers' interfaces with the label are cabled "
+        "to (`iface.eth1: LABEL` among the labels of a server); fabric links are none.",
+    )
+    vlan: Vlan | None = Field(
+        default=None,
+        description="802.1Q tag on these ports; without it they are untagged members, each of one V-Net only.",
     )
 
 
@@ -63,13 +80,17 @@ class VnetSpec(Spec):
         "for every port that has no address given. They are this V-Net's alone. The addresses are in its status.",
     )
     ports: tuple[Member, ...] = Field(default=(), description="Its members.")
+    port_labels: tuple[PortLabel, ...] = Field(
+        default=(),
+        description="Its members by label, beside `ports`; what `ports` says of a port holds. Not for l3vpn.",
+    )
     mtu: Mtu = Field(
         default=9_000, description="MTU of packets inside, at least 50 below the underlay's for the VXLAN header."
     )
 
 
 Members = list[tuple[int, str, Member]]
-"""Members on one device: place in the spec, port on the device, and the rest."""
+"""Members on one device: place in the spec (below 0: of a label, see `place`), port on the device, and the rest."""
 
 
 def by_device(spec: VnetSpec) -> dict[str, Members]:
@@ -78,6 +99,38 @@ def by_device(spec: VnetSpec) -> dict[str, Members]:
         port, _, device = member.port.partition("@")
         found.setdefault(device, []).append((i, port, member))
     return found
+
+
+def joined(r: Resource[VnetSpec], view: View) -> dict[str, Members]:
+    """All members: those that are named, and what labels select beside them."""
+    found = by_device(r.spec)
+    if r.spec.port_labels:
+        named = {member.port for member in r.spec.ports}
+        for i, port, vlan in _selected(r, view):
+            if port not in named:
+                name, device = split(port)
+                found.setdefault(device, []).append((~i, name, Member(port, vlan)))
+    return found
+
+
+def _selected(r: Resource[VnetSpec], view: View) -> Iterator[tuple[int, str, int | None]]:
+    """(place, port, VLAN) of what labels select; of labels that say the same of a port, one."""
+    seen: set[tuple[str, int | None]] = set()
+    for i, one in enumerate(r.spec.port_labels):
+        for port in sorted(view.marked(member_space(r.ref.tenant, one.label))):
+            if (port, one.vlan) not in seen:
+                seen.add((port, one.vlan))
+                yield i, port, one.vlan
+
+
+def place(i: int) -> str:
+    """The field that makes a member one, from the place in `Members`."""
+    return f"/spec/ports/{i}/port" if i >= 0 else f"/spec/port_labels/{~i}/label"
+
+
+def label_spaces(r: Resource[VnetSpec]) -> list[str]:
+    """Spaces of the marks that its labels select."""
+    return [member_space(r.ref.tenant, one.label) for one in r.spec.port_labels]
 
 
 def vpc_of(r: Resource[VnetSpec]) -> Ref:

@@ -14,7 +14,12 @@ from underlace.model.device import Port
 from underlace.model.diagnostic import Diagnostic
 from underlace.model.fact import Fact, port_scope
 from underlace.model.ids import fabric, is_hostname
-from underlace.model.resource import Reference, Resource, View
+from underlace.model.resource import Mark, Reference, Resource, View
+
+
+def port_mtu_space(device: str) -> str:
+    """Marks of ports of a device with an MTU of their own, for V-Nets that are there without naming them."""
+    return f"port-mtu/{device}"
 
 
 class PortSpec(Spec):
@@ -48,6 +53,10 @@ class FrontPort(Kind[PortSpec]):
         yield Reference(fabric("switch", split(r.ref.name)[1]), "/name")
         if r.spec.tenant is not None:
             yield Reference(fabric("tenant", r.spec.tenant), "/spec/tenant")
+
+    def marks(self, r: Resource[PortSpec], view: View) -> Iterable[Mark]:
+        if r.spec.mtu is not None:
+            yield Mark(port_mtu_space(split(r.ref.name)[1]), f"{r.ref.name} {r.spec.mtu}")
 
     def exports(self, r: Resource[PortSpec]) -> object:
         return r.spec.tenant, r.spec.mtu

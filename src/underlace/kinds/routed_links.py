@@ -132,6 +132,7 @@ def check_type(r: Vnet) -> Iterable[Diagnostic]:
     spec, members = r.spec, list(enumerate(r.spec.ports))
     if spec.type == "l3vpn":
         said = [("/spec/vni", spec.vni is not None), ("/spec/gateways", bool(spec.gateways))]
+        said += [("/spec/port_labels", bool(spec.port_labels))]
         said += [(f"/spec/ports/{i}/vlan", member.vlan is not None) for i, member in members]
         said += [(f"/spec/ports/{i}/bridge", member.bridge) for i, member in members]
     else:

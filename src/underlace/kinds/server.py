@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from underlace.kinds import nic_labels
 from underlace.kinds.base import Kind, Spec, finding
 from underlace.kinds.fields import FabricReference, InterfaceAddress, InterfaceName
 from underlace.kinds.ports import device_claim
@@ -32,10 +33,15 @@ class ServerSpec(Spec):
         description="`server`: a host of a tenant. `router`: an outside router, such as a provider's.",
     )
     nics: tuple[NicSpec, ...] = Field(default=(), description="Its interfaces towards the fabric.")
+    tenant: FabricReference | None = Field(
+        default=None,
+        description="The tenant whose server it is: its users may read it, and labels of its interfaces "
+        "(`iface.NIC: LABEL`) are for V-Nets of this tenant. Without one, a label says the tenant: TENANT/LABEL.",
+    )
 
 
 class Server(Kind[ServerSpec]):
-    """Compiles to nothing: it is recorded for cables and the lab."""
+    """Compiles to nothing: it is recorded for cables and the lab. Its labels put ports into V-Nets."""
 
     name: ClassVar[str] = "server"
     tenanted: ClassVar[bool] = False
@@ -49,12 +55,14 @@ class Server(Kind[ServerSpec]):
 
     def refs(self, r: Resource[ServerSpec]) -> Iterable[Reference]:
         yield Reference(fabric("site", r.spec.site), "/spec/site")
+        if r.spec.tenant is not None:
+            yield Reference(fabric("tenant", r.spec.tenant), "/spec/tenant")
 
     def claims(self, r: Resource[ServerSpec], view: View) -> Iterable[Claim]:
         yield device_claim(r.ref)
 
     def exports(self, r: Resource[ServerSpec]) -> object:
-        return tuple(nic.name for nic in r.spec.nics)
+        return tuple(nic.name for nic in r.spec.nics), frozenset(nic_labels.nic_labels(r.labels, r.spec.tenant))
 
     def check(self, r: Resource[ServerSpec], view: View) -> Iterable[Diagnostic]:
         seen: set[str] = set()
@@ -69,6 +77,7 @@ class Server(Kind[ServerSpec]):
                     "Merge their addresses into one, or correct the name.",
                 )
             seen.add(nic.name)
+        yield from nic_labels.check(r)
 
 
 KIND = Server()

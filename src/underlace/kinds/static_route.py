@@ -9,7 +9,7 @@ from pydantic import Field
 
 from underlace.kinds.base import Devices, Kind, Spec, finding, tenant_of, wanted
 from underlace.kinds.fields import Address, FabricReference, Prefix, TenantReference
-from underlace.kinds.membership import VnetSpec, by_device, home_space, link_space
+from underlace.kinds.membership import VnetSpec, home_space, joined, label_spaces, link_space
 from underlace.kinds.placement import leaf, placed_mark, placed_space, placed_vpc, rd_need, site_watches, vrf_objects
 from underlace.kinds.ports import listed, split
 from underlace.kinds.routed_links import by_port
@@ -72,7 +72,7 @@ def _homes(r: Route, view: View) -> set[str]:
     if vnet is None:
         return set()
     if vnet.spec.type == "l2vpn":
-        return set(by_device(vnet.spec))
+        return set(joined(vnet, view))
     links = by_port(vnet, lambda slot: view.number(vnet.ref, slot))
     hosts = {port: [_other(a) for a in addresses] for port, addresses in links.items()}
     return {split(port)[1] for port, found in hosts.items() if r.spec.next_hop in found}
@@ -91,7 +91,7 @@ def _devices(r: Route, view: View) -> set[str]:
 def _candidates(r: Route, view: View) -> set[str]:
     """Leaves that may get the route: told without the numbers of links, which are picked later than this is asked."""
     vnet = _vnet(r, view)
-    return _named(r, view) or (set() if vnet is None else set(by_device(vnet.spec)))
+    return _named(r, view) or (set() if vnet is None else set(joined(vnet, view)))
 
 
 def _named(r: Route, view: View) -> set[str]:
@@ -132,6 +132,8 @@ class StaticRouteKind(Kind[StaticRouteSpec]):
         yield Watch(prefix_space(vpc))
         if (subnet := _subnet(r, view)) is not None:
             yield Watch(home_space(vpc, subnet))
+        if (vnet := _vnet(r, view)) is not None:
+            yield from map(Watch, label_spaces(vnet))
         if r.spec.blackhole and not r.spec.devices:
             yield Watch(placed_space(vpc), by_device=True)
         yield from site_watches(view, devices)
@@ -252,7 +254,7 @@ def _check_next_hop(r: Route, next_hop: str, view: View) -> Iterable[Diagnostic]
         problem = "in a subnet that no V-Net has on its interfaces"
     elif next_hop in {str(interface(g).ip) for g in vnet.spec.gateways}:
         problem = "a gateway itself"
-    elif not vnet.spec.ports:
+    elif not joined(vnet, view):
         problem = "in a V-Net without ports"
     elif not _homes(r, view):
         problem = "no host's end of a link"

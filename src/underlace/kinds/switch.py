@@ -29,6 +29,11 @@ def leaf_space(device: str) -> str:
     return f"leaf/{device}"
 
 
+def profile_space(device: str) -> str:
+    """Marks of the profile of a leaf, for V-Nets that are there without naming it."""
+    return f"profile-of/{device}"
+
+
 UNDERLAY_PATHS = 64
 """ECMP width of the underlay: as many spines as a fabric has."""
 
@@ -83,6 +88,8 @@ class Switch(Kind[SwitchSpec]):
         if r.spec.role == "leaf" and (loopback := view.number(r.ref, "loopback")) is not None:
             yield Mark(VTEP, str(ip_address(loopback)))
             yield Mark(leaf_space(r.ref.name), f"{loopback} {view.number(r.ref, 'asn')} {r.spec.site}")
+        if r.spec.role == "leaf":
+            yield Mark(profile_space(r.ref.name), r.spec.profile)
 
     def watches(self, r: Resource[SwitchSpec], view: View) -> Iterable[Watch]:
         if r.spec.role == "oob":

@@ -7,11 +7,25 @@ from typing import Any, ClassVar, Literal
 
 from underlace.kinds import routed_links
 from underlace.kinds.base import Devices, Kind, finding, number, tenant_of, wanted
-from underlace.kinds.membership import Member, Members, VnetSpec, by_device, digest, home_space, link_space, vpc_of
+from underlace.kinds.membership import (
+    Member,
+    Members,
+    VnetSpec,
+    by_device,
+    digest,
+    home_space,
+    joined,
+    label_spaces,
+    link_space,
+    place,
+    vpc_of,
+)
 from underlace.kinds.placement import leaf, placed_mark, placed_vpc, rd, rd_need, site_watches, vrf_objects
-from underlace.kinds.port import no_such_port
+from underlace.kinds.port import no_such_port, port_mtu_space
 from underlace.kinds.ports import is_front_port, listed, member_claim
+from underlace.kinds.profile import mtu_space
 from underlace.kinds.subnet import gateway_space, prefix_space, usable_at
+from underlace.kinds.switch import leaf_space, profile_space
 from underlace.model.device import AccessPort, DeviceObject, L2Vni, Svi, TaggedPort, Vrf
 from underlace.model.diagnostic import Diagnostic
 from underlace.model.fact import Fact
@@ -53,8 +67,9 @@ class Vnet(Kind[VnetSpec]):
         if r.spec.type == "l3vpn":
             yield from routed_links.claims(r)
             return
-        for i, member in enumerate(r.spec.ports):
-            yield member_claim(member.port, member.vlan, f"/spec/ports/{i}/port")
+        for members in joined(r, view).values():
+            for i, _, member in members:
+                yield member_claim(member.port, member.vlan, place(i))
         vpc = vpc_of(r)
         space = link_space(vpc)
         for i, gateway in enumerate(r.spec.gateways):
@@ -65,19 +80,24 @@ class Vnet(Kind[VnetSpec]):
     def marks(self, r: Resource[VnetSpec], view: View) -> Iterable[Mark]:
         if r.spec.type == "l3vpn":
             yield from routed_links.marks(r, view)
-        vpc, devices = vpc_of(r), by_device(r.spec)
+        vpc, devices = vpc_of(r), joined(r, view)
         if r.spec.type == "l2vpn":
             for gateway in r.spec.gateways:
-                yield Mark(home_space(vpc, str(interface(gateway).network)), digest(devices))
+                where = digest((*devices, *label_spaces(r)))
+                yield Mark(home_space(vpc, str(interface(gateway).network)), where)
         if r.spec.type == "l3vpn" or r.spec.gateways:
             for device in devices:
                 yield placed_mark(vpc, device)
 
     def watches(self, r: Resource[VnetSpec], view: View) -> Iterable[Watch]:
-        yield from site_watches(view, by_device(r.spec))
+        devices = joined(r, view)
+        yield from site_watches(view, devices)
         if r.spec.type == "l3vpn":
             yield from routed_links.watches(r)
             return
+        for space in label_spaces(r):
+            yield Watch(space, by_device=True)
+        yield from _leaf_watches(view, [d for d, members in devices.items() if members[-1][0] < 0])
         vpc = vpc_of(r)
         for gateway in r.spec.gateways:
             yield Watch(gateway_space(vpc, str(interface(gateway).network)))
@@ -88,7 +108,7 @@ class Vnet(Kind[VnetSpec]):
             return
         yield Need(r.ref, "vni", "vni", VNI_AUTO_RANGES, r.spec.vni, (VNI_RANGE,), "/spec/vni")
         vpc, routed = vpc_of(r), bool(r.spec.gateways)
-        for device in by_device(r.spec):
+        for device in joined(r, view):
             if wanted(device, devices):
                 yield rd_need(r.ref, device)
                 if routed:
@@ -102,7 +122,7 @@ class Vnet(Kind[VnetSpec]):
 
     def check(self, r: Resource[VnetSpec], view: View) -> Iterable[Diagnostic]:
         sites: dict[str, Resource[Any]] = {}
-        for device, members in by_device(r.spec).items():
+        for device, members in joined(r, view).items():
             switch = view.get(fabric("switch", device))
             if switch is None:
                 continue  # a dangling reference, found by whoever resolves references
@@ -126,7 +146,7 @@ class Vnet(Kind[VnetSpec]):
         vni, vrf, scope = number(view, ref, "vni"), vpc.vrf, vpc.scope
         gateways = frozenset(spec.gateways)
         targets: dict[int, frozenset[str]] = {}
-        for device, members in by_device(spec).items():
+        for device, members in joined(r, view).items():
             if devices is not None and device not in devices:
                 continue
             at = leaf(view, device)
@@ -149,8 +169,18 @@ class Vnet(Kind[VnetSpec]):
                 yield Fact(device, scope, item, ref)
 
 
+def _leaf_watches(view: View, devices: Iterable[str]) -> Iterator[Watch]:
+    """Of leaves that a V-Net is on by label: it does not refer to them, nor to their ports."""
+    for device in sorted(devices):
+        yield Watch(leaf_space(device))
+        yield Watch(port_mtu_space(device))
+        yield Watch(profile_space(device))
+        if (switch := view.get(fabric("switch", device))) is not None:
+            yield Watch(mtu_space(switch.spec.profile))
+
+
 def _check_leaf(r: Resource[VnetSpec], switch: Resource[Any], members: Members, view: View) -> Iterable[Diagnostic]:
-    device, first = switch.ref.name, f"/spec/ports/{members[0][0]}/port"
+    device, first = switch.ref.name, place(members[0][0])
     if switch.spec.role != "leaf":
         yield finding(
             r,
@@ -164,7 +194,7 @@ def _check_leaf(r: Resource[VnetSpec], switch: Resource[Any], members: Members, 
     count = switch.spec.ports
     for i, port, _ in members:
         if not is_front_port(port, count):
-            yield no_such_port(r, f"/spec/ports/{i}/port", port, device, count)
+            yield no_such_port(r, place(i), port, device, count)
     profile = view.get(fabric("profile", switch.spec.profile))
     if profile is not None and r.spec.mtu > profile.spec.underlay.mtu - VXLAN_OVERHEAD:
         underlay = profile.spec.underlay.mtu
@@ -180,28 +210,31 @@ def _check_leaf(r: Resource[VnetSpec], switch: Resource[Any], members: Members, 
 
 
 def _check_members(r: Resource[VnetSpec], view: View) -> Iterable[Diagnostic]:
-    first: dict[str, int] = {}
-    for i, member in enumerate(r.spec.ports):
-        if first.setdefault(member.port, i) != i:
-            yield finding(
-                r,
-                f"/spec/ports/{i}/port",
-                "duplicate-member",
-                "A port is in the V-Net twice",
-                f"Port {member.port} is already a member of V-Net {r.ref.name}. Two memberships would "
-                "join two VLANs of one port into one network.",
-                "Remove one of them.",
-            )
-        port = view.get(fabric("port", member.port))
-        if port is not None:
-            yield from _check_port(r, i, member, port)
+    first: set[str] = set()
+    for members in joined(r, view).values():
+        for i, _, member in members:
+            if member.port in first:
+                yield finding(
+                    r,
+                    place(i),
+                    "duplicate-member",
+                    "A port is in the V-Net twice",
+                    f"Port {member.port} is already a member of V-Net {r.ref.name}. Two memberships would "
+                    "join two VLANs of one port into one network.",
+                    "Remove one of them.",
+                )
+            first.add(member.port)
+            port = view.get(fabric("port", member.port))
+            if port is not None:
+                yield from _check_port(r, i, member, port)
 
 
 def _check_port(r: Resource[VnetSpec], i: int, member: Member, port: Resource[Any]) -> Iterable[Diagnostic]:
-    if port.spec.tenant not in (None, r.ref.tenant):
+    """That a label is not for another tenant's port is the link's rule: this V-Net's tenant cannot mend it."""
+    if i >= 0 and port.spec.tenant not in (None, r.ref.tenant):
         yield finding(
             r,
-            f"/spec/ports/{i}/port",
+            place(i),
             "port-of-another-tenant",
             "The port is assigned to another tenant",
             f"V-Net {r.ref.name} names port {member.port}, which is not assigned to {r.ref.tenant}.",
@@ -211,7 +244,7 @@ def _check_port(r: Resource[VnetSpec], i: int, member: Member, port: Resource[An
     if port.spec.mtu is not None and port.spec.mtu < r.spec.mtu:
         yield finding(
             r,
-            f"/spec/ports/{i}/port",
+            place(i),
             "port-mtu-too-small",
             "A port takes smaller packets than its V-Net",
             f"Port {member.port} has an MTU of {port.spec.mtu}, V-Net {r.ref.name} has {r.spec.mtu}.",

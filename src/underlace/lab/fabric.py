@@ -188,7 +188,7 @@ class Fabric:
         """What the controller holds now, and what the lab plays."""
         api = self.api
         documents = [
-            {name: item[name] for name in ("kind", "tenant", "name", "spec")}
+            {name: item[name] for name in ("kind", "tenant", "name", "labels", "spec")}
             for kind in KINDS
             for item in api.resources(kind)
         ]

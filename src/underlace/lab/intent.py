@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ class PlayedRouter:
 
 @dataclass(frozen=True)
 class Intent:
-    """documents: as the API takes them. specs: each parsed by its kind. played: the content of `lab.yaml`.
+    """documents: as the API takes them. specs: each parsed by its kind. labels: of those that have any. played: the
+    content of `lab.yaml`.
 
     written: the same documents with their text, for the line of a field.
     """
@@ -41,6 +42,7 @@ class Intent:
     routers: Mapping[str, PlayedRouter]
     played: Any = None
     written: tuple[Document, ...] = ()
+    labels: Mapping[Ref, Mapping[str, str]] = field(default_factory=dict)
 
     def of(self, kind: str) -> Iterator[tuple[Ref, Any]]:
         """Resources of a kind with their specs, by identity."""
@@ -82,7 +84,8 @@ def _checked(
     if every := [*faults, *found, *wrong]:
         raise Refused(every)
     specs = {draft.ref: draft.spec for draft in drafts}
-    return Intent(directory, tuple(map(_as_body, documents)), specs, routers, played, tuple(documents))
+    labels = {draft.ref: draft.labels for draft in drafts if draft.labels}
+    return Intent(directory, tuple(map(_as_body, documents)), specs, routers, played, tuple(documents), labels)
 
 
 def _finding(where: Where, detail: str, remedy: str) -> Diagnostic:

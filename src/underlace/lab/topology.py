@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_interface
 from typing import Any, NamedTuple
 
+from underlace.kinds.nic_labels import nic_labels
 from underlace.lab.intent import Intent, PlayedRouter
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import Ref, fabric, within
@@ -101,7 +102,23 @@ def vnet_ports(intent: Intent) -> dict[End, list[VNetPort]]:
     for ref, spec in intent.of("vnet"):
         for member in spec.ports:
             members.setdefault(end(str(member.port)), []).append(VNetPort(ref, member.vlan))
+    for port, tenant, label in _labelled(intent):
+        for ref, spec in intent.of("vnet"):
+            for one in spec.port_labels if ref.tenant == tenant else ():
+                if one.label == label and all(m.vnet != ref for m in members.get(port, ())):
+                    members.setdefault(port, []).append(VNetPort(ref, one.vlan))
     return members
+
+
+def _labelled(intent: Intent) -> Iterator[tuple[End, str, str]]:
+    """(port, tenant, label) of what labels of servers select."""
+    fabric_ends = {e for _, spec in intent.of("link") if spec.underlay for e in (end(str(spec.a)), end(str(spec.b)))}
+    others = _other_ends(intent)
+    for ref, spec in intent.of("server"):
+        for one in nic_labels(intent.labels.get(ref, {}), spec.tenant):
+            port = others.get(End(ref.name, one.nic))
+            if port is not None and port not in fabric_ends:
+                yield port, one.tenant, one.name
 
 
 def attached(members: Mapping[End, list[VNetPort]], port: End | None, vlan: int | None = None) -> Ref | None:

@@ -54,7 +54,8 @@ class Mark(NamedTuple):
 class Watch(NamedTuple):
     """A resource is recompiled when a mark of this space appears or disappears.
 
-    by_device: the mark's value is a device, and only that device's fragments are affected.
+    by_device: the mark's value is a device or a port of one (PORT@DEVICE), and only that device's fragments are
+    affected.
     """
 
     space: str

@@ -176,3 +176,14 @@ def test_a_blackhole_delivers_to_nobody(documents: Documents, original: intent.I
     assert expected(documents, original)["d1", "198.51.100.1"] == "isp1"
     documents.append({"kind": "static-route", "tenant": "system", "name": "drop", "spec": route})
     assert expected(documents, original)["d1", "198.51.100.1"] == NOBODY
+
+
+def test_a_label_of_a_host_puts_it_into_a_v_net(documents: Documents, original: intent.Intent) -> None:
+    web = spec(documents, "vnet", "red-web")
+    web["ports"], web["port_labels"] = web["ports"][1:], [{"label": "web"}]
+    server = next(d for d in documents if (d["kind"], d["name"]) == ("server", "r1"))
+    assert expected(documents, original)["r2", "10.1.1.11"] == NOBODY
+    server["labels"] = {"iface.eth1": "acme/web"}
+    assert expected(documents, original)["r2", "10.1.1.11"] == "r1"
+    server["labels"] = {"iface.eth1": "bolt/web"}
+    assert expected(documents, original)["r2", "10.1.1.11"] == NOBODY
