@@ -26,6 +26,7 @@ from support.linux_models import (
     ASN,
     PORTS,
     Objects,
+    as_route_server,
     base,
     border,
     everything,
@@ -35,6 +36,7 @@ from support.linux_models import (
     shared,
     vnet,
     vpc,
+    with_route_servers,
 )
 from underlace.diff.change import changes
 from underlace.diff.order import ordered
@@ -132,6 +134,8 @@ def test_the_life_of_a_fabric(bench: Bench) -> None:
         base() + vpc("vpc-1", 50_077, 11) + vnet("vpc-1", 10_101, 12, ("10.7.1.1/24",), ("swp2",), mtu=1500),
         base(),
         everything(),
+        with_route_servers() + red(),
+        as_route_server(),
         [],
     ]
     for step in steps:

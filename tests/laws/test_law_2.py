@@ -55,7 +55,7 @@ def test_device_objects_are_configuration_only() -> None:
         if live(field)
     }
     limits = {"Protection.icmp_rate"}
-    names_of_others = {"BgpNeighbor.peer", "Leak.peer"}
+    names_of_others = {"BgpNeighbor.peer", "EvpnPeer.peer", "Leak.peer"}
     addresses = {"System.mac", "Svi.mac"}
     assert fields == limits | names_of_others | addresses
 

@@ -13,7 +13,7 @@ from underlace.kinds.registry import KINDS
 from underlace.model.ids import Ref
 
 LEAVES = ("leaf1", "leaf2", "leaf3")
-SWITCHES = (*LEAVES, "spine1")
+SWITCHES = (*LEAVES, "spine1", "spine3")
 SITES = ("dc1", "dc2")
 TENANTS = ("acme", "bolt")
 VPCS = (("acme", "red"), ("bolt", "blue"), ("system", "border"))
@@ -73,13 +73,16 @@ servers = st.builds(
     nic_labels,
 )
 profiles = st.builds(
-    lambda name, mtu, rate: doc("profile", name, underlay=_set(mtu=mtu), protection=_set(icmp_rate=rate)),
+    lambda name, mtu, rate, evpn: doc(
+        "profile", name, underlay=_set(mtu=mtu), protection=_set(icmp_rate=rate), overlay=_set(evpn=evpn)
+    ),
     st.sampled_from(("default", "wide", "narrow")),
     st.sampled_from((None, 9_100)),
     st.sampled_from((None, 50)),
+    st.sampled_from((None, None, "route-servers")),
 )
 switches = st.builds(
-    lambda name, site, asn, profile, loopback: doc(
+    lambda name, site, asn, profile, loopback, serves: doc(
         "switch",
         name,
         **_set(
@@ -89,6 +92,7 @@ switches = st.builds(
             asn=asn,
             profile=profile,
             loopback=loopback,
+            route_server=serves and name.startswith("spine"),
         ),
     ),
     st.sampled_from(SWITCHES),
@@ -96,6 +100,7 @@ switches = st.builds(
     st.sampled_from((None, None, 4_200_000_100, 4_200_000_101)),
     st.sampled_from((None, "wide")),
     st.sampled_from((None, None, "10.255.0.7", "10.255.0.1")),
+    st.booleans(),
 )
 links = st.builds(
     lambda leaf, underlay: doc(

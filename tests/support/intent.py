@@ -60,8 +60,11 @@ def _fabric(draw: st.DrawFn) -> Iterator[Document]:
         spec = {"prefix": prefix, "purpose": "loopback", "sites": [site]}
         yield document("subnet", f"loopbacks-{site}", spec, "system")
     bfd = {"transmit": draw(st.integers(50, 500)), "multiplier": draw(st.integers(2, 9))}
-    yield document("profile", "fast", {"underlay": {"bfd": bfd, "mtu": 9_200}})
     devices = [f"spine{i}" for i in range(1, draw(st.integers(1, 2)) + 1)]
+    served = len(devices) > 1 and draw(st.booleans())
+    overlay = {"evpn": "route-servers" if served else "hop-by-hop"}
+    yield document("profile", "fast", {"underlay": {"bfd": bfd, "mtu": 9_200}, "overlay": overlay})
+    yield document("profile", "default", {"overlay": overlay})
     devices += [f"leaf{i}" for i in range(1, draw(st.integers(1, 3)) + 1)]
     for device in devices:
         yield document(
@@ -72,6 +75,7 @@ def _fabric(draw: st.DrawFn) -> Iterator[Document]:
                 "role": device.rstrip("0123456789"),
                 "ports": _PORTS,
                 "profile": draw(st.sampled_from(["default", "fast"])),
+                "route_server": served and device.startswith("spine"),
             },
         )
     yield document("switch", "oob1", {"site": sites[0], "role": "oob", "ports": _PORTS})

@@ -13,6 +13,7 @@ from underlace.model.device import (
     BgpNeighbor,
     BgpRouter,
     DeviceObject,
+    EvpnPeer,
     L2Vni,
     Leak,
     Port,
@@ -52,6 +53,25 @@ def base() -> Objects:
         Port("swp1", underlay=True, mtu=9216),
         *(Port(port) for port in PORTS[1:]),
         BgpNeighbor(DEFAULT_VRF, "swp1", port="swp1", fabric=True, bfd=True),
+    ]
+
+
+def with_route_servers() -> Objects:
+    """The same leaf, its EVPN sessions with two route servers."""
+    found = [replace(o, evpn=False) if isinstance(o, BgpNeighbor) else o for o in base()]
+    return found + [EvpnPeer(peer, LOOPBACK) for peer in ("10.255.0.101", "10.255.0.102")]
+
+
+def as_route_server() -> Objects:
+    """A spine that leaves have their EVPN sessions with."""
+    found: Objects = [o for o in base() if not isinstance(o, (System, BgpNeighbor, BgpRouter))]
+    router = next(o for o in base() if isinstance(o, BgpRouter))
+    return [
+        *found,
+        System("leaf1", loopback=LOOPBACK, vtep=False, mtu=9216),
+        replace(router, evpn="transit"),
+        BgpNeighbor(DEFAULT_VRF, "swp1", port="swp1", fabric=True, bfd=True, evpn=False),
+        *(EvpnPeer(f"10.255.0.{n}", LOOPBACK) for n in (2, 3)),
     ]
 
 

@@ -21,6 +21,7 @@ from underlace.model.device import (
     BgpNeighbor,
     BgpRouter,
     DeviceObject,
+    EvpnPeer,
     Key,
     L2Vni,
     Leak,
@@ -135,7 +136,12 @@ def _draw_base(draft: _Draft) -> None:
         mtu, description = draw(st.sampled_from([None, 9216, 1500])), draw(st.sampled_from([None, "to a rack"]))
         draft.objects.append(Port(port, underlay, enabled, mtu, description))
     for port in draft.underlay:
-        draft.objects.append(BgpNeighbor(DEFAULT_VRF, port, port=port, fabric=True, bfd=draw(st.booleans())))
+        evpn = draw(st.sampled_from([None, True, False]))
+        draft.objects.append(
+            BgpNeighbor(DEFAULT_VRF, port, port=port, fabric=True, bfd=draw(st.booleans()), evpn=evpn)
+        )
+    for peer in draw(st.frozensets(st.sampled_from(["10.255.0.101", "10.255.0.102"]))):
+        draft.objects.append(EvpnPeer(peer, draw(st.sampled_from([None, LOOPBACK]))))
 
 
 def _draw_vrf(draft: _Draft, vrf: str, index: int, l3: bool) -> None:
@@ -255,6 +261,7 @@ _VALUES: dict[tuple[str, str], list[Any]] = {
     ("leak", "side"): [0, 1],
     ("bgp-neighbor", "remote_as"): [64_777],
     ("bgp-neighbor", "local_as"): [64_778],
+    ("evpn-peer", "source"): ["10.255.0.9"],
 }
 """Other legal values of a field, where its type alone does not tell them."""
 
@@ -295,6 +302,9 @@ def resolvable(one: DeviceObject, field: str, model: Model) -> bool:
     """Whether a field means something where it stands; some are decided by another object of the model."""
     if isinstance(one, BgpRouter) and field == "evpn":
         return one.vrf == DEFAULT_VRF
+    if isinstance(one, BgpNeighbor) and field == "evpn":  # of fabric sessions, where the router has it
+        router = model.get(("bgp-router", DEFAULT_VRF))
+        return bool(one.fabric) and isinstance(router, BgpRouter) and router.evpn is not None
     if isinstance(one, Port) and field == "underlay":  # a port in use by a VRF cannot be underlay
         return not any(
             isinstance(o, (AccessPort, RoutedPort, TaggedPort)) and o.port == one.name for o in model.values()

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from underlace.kinds.base import Devices, Kind, Spec, finding, wanted
+from underlace.kinds.evpn_sessions import on_links
 from underlace.kinds.fields import PortReference, UnderlayMtu
 from underlace.kinds.nic_labels import KEY, NicLabel, member_space, of_nic
 from underlace.kinds.port import no_such_port
 from underlace.kinds.ports import MANAGEMENT, cable_claim, end_references, is_front_port, listed, split, whole_claim
-from underlace.kinds.profile import mtu_space
+from underlace.kinds.profile import evpn_space, mtu_space
 from underlace.model.device import DEFAULT_VRF, BgpNeighbor, Port
 from underlace.model.diagnostic import Diagnostic
 from underlace.model.fact import Fact, port_scope
@@ -63,10 +64,10 @@ class Link(Kind[LinkSpec]):
                 yield Mark(member_space(label.tenant, label.name), port)
 
     def watches(self, r: Resource[LinkSpec], view: View) -> Iterable[Watch]:
-        if r.spec.underlay and r.spec.mtu is not None:
-            for end, _ in self._ends(r):
-                switch = view.get(fabric("switch", split(end)[1]))
-                if switch is not None:
+        for end, _ in self._ends(r) if r.spec.underlay else ():
+            if (switch := view.get(fabric("switch", split(end)[1]))) is not None:
+                yield Watch(evpn_space(switch.spec.profile))
+                if r.spec.mtu is not None:
                     yield Watch(mtu_space(switch.spec.profile))
 
     def exports(self, r: Resource[LinkSpec]) -> object:
@@ -94,7 +95,9 @@ class Link(Kind[LinkSpec]):
             if wanted(device, devices):
                 scope = port_scope(port)
                 yield Fact(device, scope, Port(port, underlay=True, mtu=r.spec.mtu), r.ref)
-                yield Fact(device, scope, BgpNeighbor(DEFAULT_VRF, port, port=port, fabric=True, bfd=True), r.ref)
+                evpn = on_links(view.get(fabric("switch", device)), view)
+                session = BgpNeighbor(DEFAULT_VRF, port, port=port, fabric=True, bfd=True, evpn=evpn)
+                yield Fact(device, scope, session, r.ref)
 
 
 def _labelled(r: Resource[LinkSpec], view: View) -> Iterator[tuple[str, NicLabel]]:

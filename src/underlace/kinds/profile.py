@@ -1,9 +1,9 @@
-"""How devices of one sort are run: underlay timers and MTU, device protection."""
+"""How devices of one sort are run: underlay timers and MTU, EVPN sessions, device protection."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,11 @@ def timers_space(profile: str) -> str:
 def mtu_space(profile: str) -> str:
     """Marks of the underlay MTU of a profile."""
     return f"underlay-mtu/{profile}"
+
+
+def evpn_space(profile: str) -> str:
+    """Marks of how EVPN sessions of a profile's devices run."""
+    return f"evpn/{profile}"
 
 
 class BfdSpec(Spec):
@@ -55,8 +60,18 @@ class ProtectionSpec(Spec):
     )
 
 
+class OverlaySpec(Spec):
+    evpn: Literal["hop-by-hop", "route-servers"] = Field(
+        default="hop-by-hop",
+        description="Where EVPN sessions run. `hop-by-hop`: on every fabric link, beside the underlay's. "
+        "`route-servers`: between the loopbacks of leaves and of the switches marked `route_server`, two at least; "
+        "fabric links carry IPv4 only. The same on all devices.",
+    )
+
+
 class ProfileSpec(Spec):
     underlay: UnderlaySpec = Field(default=UnderlaySpec(), description="Links between the devices of the fabric.")
+    overlay: OverlaySpec = Field(default=OverlaySpec(), description="How VPCs are told to other devices.")
     protection: ProtectionSpec = Field(default=ProtectionSpec(), description="What a device answers at all.")
 
 
@@ -68,7 +83,9 @@ def bfd_timers(spec: ProfileSpec) -> Bfd:
 class Profile(Kind[ProfileSpec]):
     name: ClassVar[str] = "profile"
     tenanted: ClassVar[bool] = False
-    summary: ClassVar[str] = "Underlay timers, MTU and protection of devices. `default` is built in."
+    summary: ClassVar[str] = (
+        "Underlay timers and MTU, EVPN sessions and protection of devices. `default` is built in."
+    )
     spec = ProfileSpec
     columns: ClassVar[tuple[str, ...]] = ("underlay.mtu", "underlay.bfd.transmit", "protection.icmp_rate")
     order: ClassVar[int] = 30
@@ -77,6 +94,7 @@ class Profile(Kind[ProfileSpec]):
         bfd = r.spec.underlay.bfd
         yield Mark(timers_space(r.ref.name), f"{bfd.transmit} {bfd.receive} {bfd.multiplier}")
         yield Mark(mtu_space(r.ref.name), str(r.spec.underlay.mtu))
+        yield Mark(evpn_space(r.ref.name), r.spec.overlay.evpn)
 
     def check(self, r: Resource[ProfileSpec], view: View) -> Iterable[Diagnostic]:
         """V-Nets on the devices of this profile must fit through their links.

@@ -8,7 +8,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from underlace.kinds import evpn_sessions
 from underlace.kinds.base import Devices, Kind, Spec, finding, number, wanted
+from underlace.kinds.evpn_sessions import VTEP
 from underlace.kinds.fields import Asn, FabricReference, Ipv4
 from underlace.kinds.ports import device_claim, front_ports, listed
 from underlace.kinds.profile import ProfileSpec, bfd_timers
@@ -19,9 +21,6 @@ from underlace.model.fact import BASE, Fact, port_scope
 from underlace.model.ids import fabric, is_hostname
 from underlace.model.net import ASN_AUTO_RANGE, ASN_RANGE, network, router_mac
 from underlace.model.resource import Claim, Mark, Need, Reference, Resource, View, Watch
-
-VTEP = "vtep"
-"""Marks of the loopbacks of all leaves: the sources that VXLAN is taken from."""
 
 
 def leaf_space(device: str) -> str:
@@ -64,6 +63,11 @@ class SwitchSpec(Spec):
         strict=True, ge=1, le=1_024, description="Number of front-panel ports, swp1 to swpN. Each also has mgmt0."
     )
     profile: FabricReference = Field(default="default", description="The profile it runs with.")
+    route_server: bool = Field(
+        default=False,
+        strict=True,
+        description="A spine with which leaves have their EVPN sessions, where profiles say `route-servers`.",
+    )
 
 
 class Switch(Kind[SwitchSpec]):
@@ -90,6 +94,8 @@ class Switch(Kind[SwitchSpec]):
             yield Mark(leaf_space(r.ref.name), f"{loopback} {view.number(r.ref, 'asn')} {r.spec.site}")
         if r.spec.role == "leaf":
             yield Mark(profile_space(r.ref.name), r.spec.profile)
+        if r.spec.role != "oob":
+            yield from evpn_sessions.marks(r, view)
 
     def watches(self, r: Resource[SwitchSpec], view: View) -> Iterable[Watch]:
         if r.spec.role == "oob":
@@ -97,6 +103,7 @@ class Switch(Kind[SwitchSpec]):
         yield Watch(UNDERLAY)
         if r.spec.role == "leaf":
             yield Watch(VTEP)
+        yield from evpn_sessions.watches(r, view)
 
     def needs(self, r: Resource[SwitchSpec], view: View, devices: Devices = None) -> Iterable[Need]:
         if r.spec.role == "oob":
@@ -117,6 +124,7 @@ class Switch(Kind[SwitchSpec]):
             return
         yield from _check_loopback(r, view)
         yield from _check_asn(r, view)
+        yield from evpn_sessions.check(r, view)
 
     def compile(self, r: Resource[SwitchSpec], view: View, devices: Devices = None) -> Iterator[Fact]:
         name, spec = r.ref.name, r.spec
@@ -157,10 +165,11 @@ def _base(r: Resource[SwitchSpec], profile: ProfileSpec, view: View) -> Iterable
         asn=number(view, r.ref, "asn"),
         router_id=loopback,
         networks=frozenset((f"{loopback}/32",)),
-        evpn="vtep" if leaf else "transit",
+        evpn=evpn_sessions.role(r, view),
         maximum_paths=UNDERLAY_PATHS,
         bfd=bfd_timers(profile),
     )
+    yield from evpn_sessions.peers(r, loopback, view)
 
 
 def _hosts(prefix: str) -> tuple[int, int]:

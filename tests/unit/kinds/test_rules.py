@@ -256,10 +256,10 @@ def test_interfaces_of_a_server_have_names_of_their_own() -> None:
     ]
 
 
-def test_a_link_with_an_mtu_is_checked_again_when_a_profile_changes() -> None:
+def test_a_link_is_made_again_when_its_profiles_mtu_or_sessions_change() -> None:
     link = "{kind: link, name: l1, spec: {a: swp1@leaf1, b: swp1@spine1, underlay: true, mtu: 9216}}"
     view = _view(link)
     kind, r = KINDS["link"], view.resources[fabric("link", "l1")]
     marks = KINDS["profile"].marks(view.resources[fabric("profile", "default")], view)
     assert {watch.space for watch in kind.watches(r, view)} <= {mark.space for mark in marks}
-    assert len(set(kind.watches(r, view))) == 1
+    assert len(set(kind.watches(r, view))) == 2

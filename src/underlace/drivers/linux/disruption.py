@@ -10,6 +10,7 @@ from underlace.model.device import (
     BgpNeighbor,
     BgpRouter,
     DeviceObject,
+    EvpnPeer,
     L2Vni,
     Leak,
     Port,
@@ -40,7 +41,9 @@ _FIELDS: Mapping[type[DeviceObject], Mapping[str, Disruption]] = {
         "local_as": Disruption.OUTAGE,
         "fabric": Disruption.OUTAGE,
         "bfd": Disruption.HITLESS,
+        "evpn": Disruption.OUTAGE,
     },
+    EvpnPeer: {"source": Disruption.OUTAGE},
     Vrf: {
         "l3vni": Disruption.OUTAGE,
         "rd": Disruption.FLAP,
@@ -63,7 +66,7 @@ _FIELDS: Mapping[type[DeviceObject], Mapping[str, Disruption]] = {
 }
 """By the field that changes; any other field is hitless."""
 
-_GONE = frozenset({"system", "bgp-router", "bgp-neighbor", "vrf", "l2vni", "svi"})
+_GONE = frozenset({"system", "bgp-router", "bgp-neighbor", "evpn-peer", "vrf", "l2vni", "svi"})
 """Types whose removal takes something away from what stays. Removing anything else hurts only what is removed."""
 
 _MOVES = frozenset({"access-port", "routed-port"})

@@ -64,18 +64,30 @@ def _sessions(source: str) -> list[str]:
     ]
 
 
-def main_table(protection: Protection, vtep: bool, ports: Iterable[str]) -> NftTable:
-    """Input and forwarding of the underlay's namespace."""
+def _peer_rules(own: str) -> list[str]:
+    """BGP between loopbacks. These sessions have no BFD; TTL says nothing over an unknown number of hops. Guards of
+    ports see to it that nobody speaks in a peer's name: from outside, nothing reaches a loopback."""
+    source = f"iifname @underlay_ports ip saddr @evpn_peers ip daddr {own}"
+    return _sessions(source)[:2]
+
+
+def main_table(
+    protection: Protection, vtep: bool, ports: Iterable[str], own: str = "", peers: Iterable[str] = ()
+) -> NftTable:
+    """Input and forwarding of the underlay's namespace. peers: loopbacks with which the device's own has sessions."""
     fabric = "iifname @underlay_ports ip6 saddr fe80::/10 ip6 daddr fe80::/10"
+    speakers = frozenset(peers if own else ())
     families = underlay_families(protection.underlay)
     skeleton = (
         " set underlay_ports { type ifname; }",
         " set vteps { type ipv4_addr; }",
+        *([" set evpn_peers { type ipv4_addr; }"] if speakers else []),
         *underlay_sets(families),
         " chain input {",
         "  type filter hook input priority filter; policy drop;",
         '  iifname "lo" accept',
         *_sessions(fabric),
+        *(_peer_rules(own) if speakers else []),
         *([_VTEP_RULE] if vtep else []),
         *_icmp(protection.icmp_rate or 0),
         "  counter drop",
@@ -90,6 +102,7 @@ def main_table(protection: Protection, vtep: bool, ports: Iterable[str]) -> NftT
     sets: Sets = (
         ("underlay_ports", frozenset(f'"{port}"' for port in ports)),
         ("vteps", protection.vteps),
+        *([("evpn_peers", speakers)] if speakers else []),
         *underlay_elements(protection.underlay),
     )
     return NftTable(names.MAIN, "inet", names.TABLE, skeleton, tuple(sorted(sets)))

@@ -27,9 +27,12 @@ _PEER = re.compile(r"(?:interface )?remote-as .*|interface .*")
 STATIC = re.compile(r"(?:ip|ipv6) route (\S+) (\S+)")
 BLACKHOLE = "blackhole"
 
+MULTIHOP = "ebgp-multihop 255"
+
 _STEMS = (
     re.compile(r"(neighbor \S+) (?:(?:interface )?remote-as|interface) .*"),
     re.compile(r"(neighbor \S+ (?:timers connect|advertisement-interval|local-as|bfd profile|maximum-prefix)) .*"),
+    re.compile(r"(neighbor \S+ (?:ebgp-multihop|update-source)) .*"),
     re.compile(r"(neighbor \S+ (?:prefix-list|route-map)) \S+ (in|out)"),
     re.compile(r"(bgp router-id|maximum-paths|transmit-interval|receive-interval|detect-multiplier) .*"),
     re.compile(r"((?:ip|ipv6) prefix-list \S+ seq \d+) .*"),

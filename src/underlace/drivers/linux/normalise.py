@@ -18,6 +18,7 @@ from underlace.model.device import (
     BgpNeighbor,
     BgpRouter,
     DeviceObject,
+    EvpnPeer,
     Key,
     L2Vni,
     Leak,
@@ -113,6 +114,9 @@ def _resolve(one: DeviceObject, model: Objects) -> DeviceObject | None:
         case Leak():
             side = (0 if one.vrf < one.peer else 1) if one.side is None else one.side
             return replace(one, number=one.number or 0, side=side, prefixes=_networks(one.prefixes))
+        case EvpnPeer():
+            source = one.source or model.system.loopback
+            return EvpnPeer(str(ip_address(one.peer)), source)
         case _:
             return one
 
@@ -182,10 +186,20 @@ def _router(one: BgpRouter, model: Objects) -> BgpRouter:
         aggregates=_networks(one.aggregates),
         connected=bool(one.connected),
         static=bool(one.static),
-        evpn=one.evpn if default else None,
+        evpn=_evpn(one, model) if default else None,
         maximum_paths=paths,
         bfd=one.bfd or Bfd(),
     )
+
+
+def _evpn(one: BgpRouter, model: Objects) -> str | None:
+    """To pass routes on shows by sessions that carry them."""
+    if one.evpn == "vtep":
+        return one.evpn
+    hops = (
+        n for n in model.of(BgpNeighbor) if one.evpn and n.fabric and n.evpn is not False and n.vrf == DEFAULT_VRF
+    )
+    return "transit" if model.of(EvpnPeer) or any(hops) else None
 
 
 def _neighbor(one: BgpNeighbor, model: Objects) -> BgpNeighbor:
@@ -198,7 +212,13 @@ def _neighbor(one: BgpNeighbor, model: Objects) -> BgpNeighbor:
         export=None if one.export is None else _networks(one.export),
         refuse=_networks(one.refuse),
         description=None,
+        evpn=fabric and one.evpn is not False and _carries_evpn(one, model),
     )
+
+
+def _carries_evpn(one: BgpNeighbor, model: Objects) -> bool:
+    router = model.router(one.vrf)
+    return one.vrf == DEFAULT_VRF and router is not None and router.evpn is not None
 
 
 def _port_beside(one: BgpNeighbor, model: Objects) -> str | None:

@@ -69,6 +69,7 @@ def model(items: Iterable[Item]) -> dict[Key, DeviceObject]:
         parse_frr.routers(lines),
         parse_frr.routes(lines),
         parse_frr.neighbors(lines, native.of(NftTable)),
+        parse_frr.evpn_peers(lines),
     )
     return {one.key: one for part in parts for one in part}
 

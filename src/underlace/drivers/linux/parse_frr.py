@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from underlace.drivers.linux import frr, names
 from underlace.drivers.linux.native import FrrLine, NftTable
 from underlace.drivers.linux.normalise import is_address
-from underlace.model.device import DEFAULT_VRF, Bfd, BgpNeighbor, BgpRouter, StaticRoute
+from underlace.model.device import DEFAULT_VRF, Bfd, BgpNeighbor, BgpRouter, EvpnPeer, StaticRoute
 
 _PEER = re.compile(r"neighbor (\S+) (?:interface )?remote-as (\S+)")
 _ENTRY = re.compile(r"(?:ip|ipv6) prefix-list (\S+) seq (\d+) (?:permit|deny) (\S+)(?: .*)?")
@@ -96,7 +96,7 @@ def neighbors(config: Configuration, tables: Iterable[NftTable]) -> Iterator[Bgp
     for top, _, vrf in config.headers():
         for line in sorted(config.lines(top)):
             match = _PEER.fullmatch(line)
-            if match is not None:
+            if match is not None and f"neighbor {match[1]} {frr.MULTIHOP}" not in config.lines(top):
                 port = behind.get((vrf, match[1])) if is_address(match[1]) else match[1]
                 yield _neighbor(config, top, vrf, match[1], match[2], port)
 
@@ -137,4 +137,14 @@ def _neighbor(config: Configuration, top: str, vrf: str, peer: str, remote: str,
         export=frozenset(config.lists.get(announced, ())) if f"{announced} out" in attached else None,
         refuse=frozenset(config.lists.get(accepted, ())),
         maximum_prefixes=int(limit.split()[0]) if limit else None,
+        evpn=f"{start} activate" in config.lines(top, frr.EVPN),
     )
+
+
+def evpn_peers(config: Configuration) -> Iterator[EvpnPeer]:
+    """Sessions between loopbacks; a neighbour beyond its link is one."""
+    for top, _, _ in config.headers():
+        for line in sorted(config.lines(top)):
+            match = _PEER.fullmatch(line)
+            if match is not None and f"neighbor {match[1]} {frr.MULTIHOP}" in config.lines(top):
+                yield EvpnPeer(match[1], config.value((top,), f"neighbor {match[1]} update-source"))

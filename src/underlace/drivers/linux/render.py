@@ -29,6 +29,7 @@ from underlace.model.device import (
     AccessPort,
     BgpNeighbor,
     DeviceObject,
+    EvpnPeer,
     L2Vni,
     Leak,
     Port,
@@ -125,7 +126,9 @@ def _base(model: Objects) -> Iterator[AnyItem]:
             yield Address(names.MAIN, names.LOOPBACK, f"{system.loopback}/32")
     if system is not None or model.of(Protection):
         underlay = [port.name for port in model.of(Port) if port.underlay]
-        yield filters.main_table(_protection(model), bool(model.system.vtep), underlay)
+        peers = [one.peer for one in model.of(EvpnPeer)]
+        own = model.system.loopback or ""
+        yield filters.main_table(_protection(model), bool(model.system.vtep), underlay, own, peers)
 
 
 def _ports(model: Objects) -> Iterator[AnyItem]:

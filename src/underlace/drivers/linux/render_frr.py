@@ -12,7 +12,7 @@ from zlib import crc32
 from underlace.drivers.linux import frr, names
 from underlace.drivers.linux.native import FrrLine
 from underlace.drivers.linux.normalise import Objects, by_family, is_address
-from underlace.model.device import DEFAULT_VRF, Bfd, BgpNeighbor, BgpRouter, Protection, StaticRoute, Vrf
+from underlace.model.device import DEFAULT_VRF, Bfd, BgpNeighbor, BgpRouter, EvpnPeer, Protection, StaticRoute, Vrf
 
 _BITS = {4: 32, 6: 128}
 _LIST = {4: "ip", 6: "ipv6"}
@@ -39,6 +39,8 @@ def routing(model: Objects) -> Iterator[FrrLine]:
         yield from _router(router, bool(routes and routes.l3vni is not None))
         for neighbor in neighbors.get(router.vrf, ()):
             yield from _neighbor(router, neighbor)
+        for peer in model.of(EvpnPeer) if router.vrf == DEFAULT_VRF else ():
+            yield from _evpn_peer(router, peer)
     for route in model.of(StaticRoute):
         word = "ipv6 route" if ":" in route.prefix else "ip route"
         yield FrrLine((f"vrf {route.vrf}",), f"{word} {route.prefix} {route.next_hop or frr.BLACKHOLE}")
@@ -106,9 +108,22 @@ def _neighbor(router: BgpRouter, one: BgpNeighbor) -> Iterator[FrrLine]:
         yield from (FrrLine((outside,), line) for line in frr.CLEANED)
     for version in _versions(one):
         yield from _activation((top, _FAMILY[version]), one)
-    if one.fabric and router.evpn is not None:
+    if one.evpn:
         yield FrrLine((top, frr.EVPN), f"{peer} activate")
     yield from _lists(one)
+
+
+def _evpn_peer(router: BgpRouter, one: EvpnPeer) -> Iterator[FrrLine]:
+    """No BFD: leaves have several such sessions, and what they lead to is watched on the links below. FRR leaves next
+    hops of EVPN as they are, and does not print that."""
+    top, peer = header(router), f"neighbor {one.peer}"
+    yield FrrLine((top,), f"{peer} remote-as external")
+    yield FrrLine((top,), f"{peer} {frr.MULTIHOP}")
+    if one.source is not None:
+        yield FrrLine((top,), f"{peer} update-source {one.source}")
+    yield FrrLine((top,), f"{peer} timers connect 1")
+    yield FrrLine((top,), f"{peer} advertisement-interval 0")
+    yield FrrLine((top, frr.EVPN), f"{peer} activate")
 
 
 def _versions(one: BgpNeighbor) -> tuple[int, ...]:

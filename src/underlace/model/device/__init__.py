@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from underlace.model.device.base import DeviceObject, FieldConflict, Key, merge_objects
-from underlace.model.device.bgp import DEFAULT_VRF, Bfd, BgpNeighbor, BgpRouter
+from underlace.model.device.bgp import DEFAULT_VRF, Bfd, BgpNeighbor, BgpRouter, EvpnPeer
 from underlace.model.device.system import Port, Protection, System
 from underlace.model.device.vpc import AccessPort, L2Vni, Leak, RoutedPort, StaticRoute, Svi, TaggedPort, Vrf
 
@@ -18,6 +18,7 @@ AnyObject = (
     | Port
     | BgpRouter
     | BgpNeighbor
+    | EvpnPeer
     | Vrf
     | L2Vni
     | Svi
@@ -59,6 +60,7 @@ __all__ = [
     "BgpNeighbor",
     "BgpRouter",
     "DeviceObject",
+    "EvpnPeer",
     "FieldConflict",
     "Key",
     "L2Vni",

@@ -50,8 +50,9 @@ class BgpNeighbor(DeviceObject, frozen=True, tag="bgp-neighbor"):
     """A session. peer: an interface name (unnumbered, RFC 8950) or an address.
 
     remote_as: None means any external AS. fabric: an underlay session that carries IPv4 unicast and, where the router
-    has it, EVPN. export: the only prefixes announced to it (exact match); None announces all. refuse: prefixes (and
-    all inside them) never accepted. local_as: the AS shown to the neighbour instead of the router's own.
+    has it and `evpn` does not deny it, EVPN. export: the only prefixes announced to it (exact match); None announces
+    all. refuse: prefixes (and all inside them) never accepted. local_as: the AS shown to the neighbour instead of the
+    router's own.
     """
 
     vrf: str
@@ -65,6 +66,7 @@ class BgpNeighbor(DeviceObject, frozen=True, tag="bgp-neighbor"):
     refuse: frozenset[str] = frozenset()
     maximum_prefixes: int | None = None
     description: str | None = None
+    evpn: bool | None = None
 
     @property
     def key(self) -> Key:
@@ -76,3 +78,20 @@ class BgpNeighbor(DeviceObject, frozen=True, tag="bgp-neighbor"):
         if self.port is None:
             return frozenset({router})
         return frozenset({router, ("port", self.port) if self.vrf == DEFAULT_VRF else ("routed-port", self.port)})
+
+
+class EvpnPeer(DeviceObject, frozen=True, tag="evpn-peer"):
+    """An EVPN session of the underlay between loopbacks, over any number of hops (multihop eBGP), and nothing else in
+    it. source: the own loopback. Next hops pass unchanged: a router whose `evpn` is "transit" is a route server.
+    """
+
+    peer: str
+    source: str | None = None
+
+    @property
+    def key(self) -> Key:
+        return ("evpn-peer", self.peer)
+
+    @property
+    def refs(self) -> frozenset[Key]:
+        return frozenset({("bgp-router", DEFAULT_VRF)})
