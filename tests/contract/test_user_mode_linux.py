@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from support import user_mode_linux
+from support.device_ns import missing as device_missing
+from support.user_mode_linux import ROOT
 
 pytestmark = pytest.mark.contract
 
@@ -66,3 +70,17 @@ def _processes() -> set[int]:
         except OSError:
             continue
     return found
+
+
+def test_a_kernel_that_cannot_guard_its_ports_is_refused_before_one_is_up(artefacts: Path) -> None:
+    """This one has no family of nftables but bridge: a device on it would have an open underlay (law 11)."""
+    if reason := device_missing():
+        pytest.skip(reason)
+    there = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}"}
+    script = [sys.executable, "-B", "-m", "support.unguarded"]
+    load = (*user_mode_linux.LOADED, "nf_tables")  # without it nft, and so the device, says nothing at all
+    done = user_mode_linux.run(script, artefacts, environment=there, load=load, seconds=240)
+    assert done.code == 0, done.output
+    found = json.loads(done.output)
+    assert [one["key"][0] for one in found["refused"]] == ["nft"]
+    assert found["up"] == []
