@@ -31,6 +31,7 @@ from support.linux_models import (
     border,
     everything,
     heartbeat,
+    numbered,
     red,
     red_shared,
     shared,
@@ -136,6 +137,8 @@ def test_the_life_of_a_fabric(bench: Bench) -> None:
         everything(),
         with_route_servers() + red(),
         as_route_server(),
+        numbered() + red(),
+        base(),
         [],
     ]
     for step in steps:

@@ -103,11 +103,19 @@ switches = st.builds(
     st.booleans(),
 )
 links = st.builds(
-    lambda leaf, underlay: doc(
-        "link", f"{leaf}-spine1", a=f"swp1@{leaf}", b=f"swp{LEAVES.index(leaf) + 1}@spine1", underlay=underlay
+    lambda leaf, underlay, addresses: doc(
+        "link",
+        f"{leaf}-spine1",
+        a=f"swp1@{leaf}",
+        b=f"swp{LEAVES.index(leaf) + 1}@spine1",
+        underlay=underlay,
+        **(addresses if underlay else {}),
     ),
     leaves,
     st.booleans(),
+    st.sampled_from(
+        ({}, {"numbered": True}, {"addresses": ["10.253.0.3/31"]}, {"addresses": ["fd00::2/127"], "numbered": True})
+    ),
 )
 cables = st.builds(
     lambda n, leaf, nic: doc("link", f"host{n}", a=f"swp{n + 2}@{leaf}", b=f"{nic}@host{n}"),
@@ -142,6 +150,11 @@ subnets = st.builds(lambda x, purpose: subnet(*x, purpose), _of(PREFIXES), st.sa
 loopbacks = st.builds(
     lambda p: doc("subnet", f"loopbacks-{p}", "system", prefix=p, purpose="loopback"),
     st.sampled_from(("10.255.0.0/28", "10.254.0.0/28")),
+)
+fabric_links = st.builds(
+    lambda p, site: doc("subnet", f"links-{p}", "system", **_set(prefix=p, purpose="underlay", sites=site)),
+    st.sampled_from(("10.253.0.0/29", "10.253.0.8/29", "fd00::/126")),
+    st.sampled_from((None, None, ["dc1"])),
 )
 vpc_documents = st.builds(lambda v, vni: doc("vpc", v[1], v[0], **_set(vni=vni)), vpcs, vnis)
 
@@ -250,7 +263,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Document]] = {
     "port": overrides,
     "vpc": vpc_documents,
     "allocation": allocations,
-    "subnet": subnets | loopbacks,
+    "subnet": subnets | loopbacks | fabric_links,
     "vnet": vnets | routed_vnets,
     "static-route": statics,
     "vpc-peering": peerings,
@@ -262,6 +275,9 @@ START = (
     doc("site", "dc1"),
     doc("profile", "wide"),
     doc("allocation", "loopbacks", "system", prefix="10.254.0.0/15"),
+    doc("allocation", "links", "system", prefix="10.253.0.0/24"),
+    doc("allocation", "links-v6", "system", prefix="fd00::/64"),
+    doc("subnet", "links-10.253.0.0/29", "system", prefix="10.253.0.0/29", purpose="underlay"),
     doc("subnet", "loopbacks-10.255.0.0/28", "system", prefix="10.255.0.0/28", purpose="loopback"),
     Document(
         Ref("server", "-", "host1"),

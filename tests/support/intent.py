@@ -59,6 +59,9 @@ def _fabric(draw: st.DrawFn) -> Iterator[Document]:
         yield document("allocation", f"loopbacks-{site}", {"prefix": prefix}, "system")
         spec = {"prefix": prefix, "purpose": "loopback", "sites": [site]}
         yield document("subnet", f"loopbacks-{site}", spec, "system")
+    for name, prefix in (("links", "10.253.0.0/24"), ("links-v6", "fd00::/120")):
+        yield document("allocation", name, {"prefix": prefix}, "system")
+        yield document("subnet", name, {"prefix": prefix, "purpose": "underlay"}, "system")
     bfd = {"transmit": draw(st.integers(50, 500)), "multiplier": draw(st.integers(2, 9))}
     devices = [f"spine{i}" for i in range(1, draw(st.integers(1, 2)) + 1)]
     served = len(devices) > 1 and draw(st.booleans())
@@ -85,6 +88,7 @@ def _fabric(draw: st.DrawFn) -> Iterator[Document]:
     for i, leaf in enumerate((d for d in devices if d.startswith("leaf")), 1):
         for n, spine in enumerate(spines, 1):
             spec: dict[str, Any] = {"a": f"swp{n}@{leaf}", "b": f"swp{i}@{spine}", "underlay": True}
+            spec |= draw(st.sampled_from([{}, {"numbered": True}]))
             yield document("link", f"{leaf}-{spine}", spec)
 
 

@@ -56,6 +56,23 @@ def base() -> Objects:
     ]
 
 
+def numbered() -> Objects:
+    """The same leaf: a link with addresses, one with those of both families, one without any."""
+    links = frozenset({"10.254.0.0/24", "2001:db8:e::/112"})
+    ends: dict[str, set[str]] = {
+        "swp1": {"10.254.0.1/31"},
+        "swp7": {"10.254.0.3/31", "2001:db8:e::1/127"},
+        "swp8": set(),
+    }
+    found = [o for o in base() if not isinstance(o, BgpNeighbor) and o.key not in {("port", p) for p in ends}]
+    found = [replace(o, links=links) if isinstance(o, Protection) else o for o in found]
+    for port, own in ends.items():
+        found.append(Port(port, underlay=True, mtu=9216, addresses=frozenset(own)))
+    session = BgpNeighbor(DEFAULT_VRF, "swp8", fabric=True, bfd=True)
+    peers = {"swp1": "10.254.0.0", "swp7": "10.254.0.2", "swp8": "swp8"}
+    return [*found, *(replace(session, peer=peer, port=port) for port, peer in peers.items())]
+
+
 def with_route_servers() -> Objects:
     """The same leaf, its EVPN sessions with two route servers."""
     found = [replace(o, evpn=False) if isinstance(o, BgpNeighbor) else o for o in base()]

@@ -39,6 +39,7 @@ OBJECT_TYPES: tuple[type[DeviceObject], ...] = get_args(AnyObject)
 
 LOOPBACK, ASN, FABRIC_AS = "10.255.0.1", 4_200_000_001, 65_000
 PORTS = tuple(f"swp{n}" for n in range(1, 9))
+LINK_ENDS = (("10.254.0.0/31",), ("2001:db8:e::/127",), ("10.254.1.0/31", "2001:db8:e::1:0/127"))
 VRFS = ("vpc-1", "vpc-22", "vpc-333")
 
 Model = dict[Key, DeviceObject]
@@ -119,6 +120,7 @@ def _draw_base(draft: _Draft) -> None:
             vteps=draw(st.frozensets(st.sampled_from(["10.255.0.1", "10.255.0.2", "10.255.1.3"]))),
             underlay=draw(st.frozensets(st.sampled_from(["10.255.0.0/24", "10.255.1.0/24", "2001:db8:f::/48"]))),
             icmp_rate=draw(st.sampled_from([None, 0, 50, 100])),
+            links=draw(st.frozensets(st.sampled_from(["10.254.0.0/24", "2001:db8:e::/112", "10.255.0.128/25"]))),
         ),
         BgpRouter(
             DEFAULT_VRF,
@@ -134,12 +136,12 @@ def _draw_base(draft: _Draft) -> None:
         enabled = draw(st.sampled_from([None, True, False]))
         underlay = True if port in draft.underlay else draw(st.sampled_from([None, False]))
         mtu, description = draw(st.sampled_from([None, 9216, 1500])), draw(st.sampled_from([None, "to a rack"]))
-        draft.objects.append(Port(port, underlay, enabled, mtu, description))
-    for port in draft.underlay:
-        evpn = draw(st.sampled_from([None, True, False]))
-        draft.objects.append(
-            BgpNeighbor(DEFAULT_VRF, port, port=port, fabric=True, bfd=draw(st.booleans()), evpn=evpn)
-        )
+        own = draw(st.sampled_from([*LINK_ENDS, (), ()])) if underlay else ()
+        draft.objects.append(Port(port, underlay, enabled, mtu, description, frozenset(own)))
+    for i, port in enumerate(draft.underlay):
+        evpn, bfd = draw(st.sampled_from([None, True, False])), draw(st.booleans())
+        peer = draw(st.sampled_from([port, f"10.254.{i}.1"]))
+        draft.objects.append(BgpNeighbor(DEFAULT_VRF, peer, port=port, fabric=True, bfd=bfd, evpn=evpn))
     for peer in draw(st.frozensets(st.sampled_from(["10.255.0.101", "10.255.0.102"]))):
         draft.objects.append(EvpnPeer(peer, draw(st.sampled_from([None, LOOPBACK]))))
 
@@ -247,6 +249,8 @@ _VALUES: dict[tuple[str, str], list[Any]] = {
     ("protection", "vteps"): [frozenset({"10.255.0.77"})],
     ("protection", "underlay"): [frozenset({"10.254.0.0/24"}), frozenset({"2001:db8:e::/48"})],
     ("protection", "icmp_rate"): [77],
+    ("protection", "links"): [frozenset({"10.253.0.0/24"})],
+    ("port", "addresses"): [frozenset({"10.253.0.0/31"})],
     ("bgp-router", "router_id"): ["10.255.0.9"],
     ("bgp-router", "networks"): [frozenset({"10.255.0.9/32"})],
     ("bgp-router", "aggregates"): [frozenset({"10.77.0.0/24"})],
@@ -311,6 +315,8 @@ def resolvable(one: DeviceObject, field: str, model: Model) -> bool:
         )
     if isinstance(one, Port) and field == "mtu":
         return not any(isinstance(o, RoutedPort) and o.port == one.name for o in model.values())
+    if isinstance(one, Port) and field == "addresses":
+        return bool(one.underlay)
     if isinstance(one, Vrf) and one.l3vni is None:
         return False  # the other fields come with the L3VNI
     if isinstance(one, BgpNeighbor) and field == "fabric":

@@ -39,9 +39,10 @@ def allocate(run: Run, fresh: Mapping[int, Resource[Any]]) -> set[int]:
         slot: need for slot, need in wanted.items() if slot not in held or not _fits(run, slot, need, held[slot])
     }
     taken = _take_requested(run, missing)
+    numbers.take(run.c, taken)  # before any other is picked, or it might be picked as well
     picked, cursors = _take_any(run, {s: n for s, n in missing.items() if _request(run, s, n) is None})
+    numbers.take(run.c, picked)
     taken += picked
-    numbers.take(run.c, taken)
     pools.set_cursors(run.c, cursors)
     before = {(h.owner, h.slot): h.value for h in replaced}
     for number in taken:

@@ -116,15 +116,13 @@ class _Graph(Generic[T]):
                     self.waits[removed].add(step)
 
     def _wait_for_claims(self, actual: Mapping[Key, T], desired: Mapping[Key, T]) -> None:
-        held: dict[str, Step] = {}
+        held: dict[str, list[Step]] = {}
         for key, step in self.leaving.items():
             for claim in actual[key].claims:
-                held[claim] = step
+                held.setdefault(claim, []).append(step)
         for key, step in self.coming.items():
             for claim in desired[key].claims:
-                holder = held.get(claim)
-                if holder is not None and holder is not step:
-                    self.waits[step].add(holder)
+                self.waits[step].update(holder for holder in held.get(claim, ()) if holder is not step)
 
 
 def _levels(graph: _Graph[T]) -> Iterator[Batch[T]]:

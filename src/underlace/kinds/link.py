@@ -1,24 +1,26 @@
-"""A cable. Marked `underlay` it carries the fabric: unnumbered eBGP with BFD on both ends."""
+"""A cable. Marked `underlay` it carries the fabric: eBGP with BFD on both ends, unnumbered or by addresses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
 
+from underlace.kinds import link_addresses
 from underlace.kinds.base import Devices, Kind, Spec, finding, wanted
 from underlace.kinds.evpn_sessions import on_links
-from underlace.kinds.fields import PortReference, UnderlayMtu
+from underlace.kinds.fields import InterfaceAddress, PortReference, UnderlayMtu
 from underlace.kinds.nic_labels import KEY, NicLabel, member_space, of_nic
 from underlace.kinds.port import no_such_port
 from underlace.kinds.ports import MANAGEMENT, cable_claim, end_references, is_front_port, listed, split, whole_claim
 from underlace.kinds.profile import evpn_space, mtu_space
 from underlace.model.device import DEFAULT_VRF, BgpNeighbor, Port
+from underlace.model.device.base import NOTHING
 from underlace.model.diagnostic import Diagnostic
 from underlace.model.fact import Fact, port_scope
 from underlace.model.ids import fabric
-from underlace.model.resource import Claim, Mark, Reference, Resource, View, Watch
+from underlace.model.resource import Claim, Mark, Need, Reference, Resource, View, Watch
 
 
 class LinkSpec(Spec):
@@ -28,6 +30,18 @@ class LinkSpec(Spec):
         default=False,
         strict=True,
         description="Carries the fabric: both ends are leaves or spines, no V-Net uses them.",
+    )
+    numbered: bool = Field(
+        default=False,
+        strict=True,
+        description="A fabric link with addresses of its own: a /31, and a /127 where the site has an IPv6 subnet "
+        "for links, are allocated from subnets with the purpose underlay, and the session runs between the IPv4 "
+        "addresses. Without it the link is unnumbered (RFC 8950), which needs no addresses.",
+    )
+    addresses: tuple[InterfaceAddress, ...] = Field(
+        default=(),
+        description="Addresses of end `a` instead of allocated ones, a /31 and a /127 in such subnets; end `b` has "
+        "the other of each.",
     )
     mtu: UnderlayMtu | None = Field(
         default=None,
@@ -70,6 +84,14 @@ class Link(Kind[LinkSpec]):
                 if r.spec.mtu is not None:
                     yield Watch(mtu_space(switch.spec.profile))
 
+        yield from link_addresses.watches(r, view)
+
+    def needs(self, r: Resource[LinkSpec], view: View, devices: Devices = None) -> Iterable[Need]:
+        yield from link_addresses.needs(r, view) if r.spec.underlay else ()
+
+    def addresses(self, r: Resource[LinkSpec], numbers: Mapping[str, int]) -> Mapping[str, tuple[str, ...]]:
+        return link_addresses.by_end(r, numbers)
+
     def exports(self, r: Resource[LinkSpec]) -> object:
         return None
 
@@ -86,17 +108,21 @@ class Link(Kind[LinkSpec]):
         for port, pointer in self._ends(r):
             yield from _check_end(r, port, pointer, view)
         yield from _check_labels(r, view)
+        yield from link_addresses.check(r, view)
 
     def compile(self, r: Resource[LinkSpec], view: View, devices: Devices = None) -> Iterator[Fact]:
         if not r.spec.underlay:
             return
-        for end, _ in self._ends(r):
+        addresses = link_addresses.ends(r, view)
+        for end, other in ((r.spec.a, r.spec.b), (r.spec.b, r.spec.a)):
             port, device = split(end)
             if wanted(device, devices):
                 scope = port_scope(port)
-                yield Fact(device, scope, Port(port, underlay=True, mtu=r.spec.mtu), r.ref)
+                own = frozenset(addresses[end]) if addresses else NOTHING
+                yield Fact(device, scope, Port(port, underlay=True, mtu=r.spec.mtu, addresses=own), r.ref)
+                peer = addresses[other][0].partition("/")[0] if addresses else port
                 evpn = on_links(view.get(fabric("switch", device)), view)
-                session = BgpNeighbor(DEFAULT_VRF, port, port=port, fabric=True, bfd=True, evpn=evpn)
+                session = BgpNeighbor(DEFAULT_VRF, peer, port=port, fabric=True, bfd=True, evpn=evpn)
                 yield Fact(device, scope, session, r.ref)
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from underlace.kinds.base import Kind, Spec, finding, tenant_of
 from underlace.kinds.fields import FabricReference, Prefix, TenantReference
+from underlace.kinds.link_addresses import EVERYWHERE, LINKS, site_space
 from underlace.kinds.ports import listed
 from underlace.model.diagnostic import Diagnostic
 from underlace.model.ids import BORDER_VPC, Ref, fabric, within
@@ -19,9 +20,11 @@ from underlace.model.resource import Claim, Mark, Reference, Resource, View, Wat
 UNDERLAY = "underlay"
 """Marks of all prefixes of the underlay: nothing that enters by another port may reach them (law 11)."""
 
-_EVERYWHERE = "*"
 _ALL = "subnet"
+_CLOSED = ("loopback", "underlay")
 _LOOPBACK_LENGTHS = (16, 32)
+_LINK_LENGTHS = {4: (16, 31), 6: (112, 127)}
+"""Short enough to look every prefix inside up by its name."""
 
 
 class SubnetSpec(Spec):
@@ -31,10 +34,11 @@ class SubnetSpec(Spec):
     vpc: TenantReference = Field(
         default="system/border", description="The VPC it belongs to: NAME, or TENANT/NAME of another tenant."
     )
-    purpose: Literal["common", "loopback", "management", "inactive"] = Field(
+    purpose: Literal["common", "loopback", "underlay", "management", "inactive"] = Field(
         default="common",
         description="`common`: gateways of V-Nets. `loopback`: VTEP addresses of devices, IPv4, in system/border, "
-        "closed to everything that is not underlay. `management`: the out-of-band network. `inactive`: kept free.",
+        "closed to everything that is not underlay. `underlay`: addresses of fabric links, in system/border, closed "
+        "likewise; per site one of IPv6. `management`: the out-of-band network. `inactive`: kept free.",
     )
     sites: tuple[FabricReference, ...] = Field(default=(), description="Sites that may use it; none named: all.")
 
@@ -61,12 +65,12 @@ def allocation_space(vpc: Ref) -> str:
 
 def loopback_prefixes(view: View, site: str) -> list[str]:
     """The loopback subnets that devices of a site may use, in order of address."""
-    found = view.marked(f"loopback/{site}") | view.marked(f"loopback/{_EVERYWHERE}")
+    found = view.marked(f"loopback/{site}") | view.marked(f"loopback/{EVERYWHERE}")
     return sorted(found, key=lambda p: span(network(p)))
 
 
 def usable_at(sites_mark: str, site: str) -> bool:
-    return sites_mark == _EVERYWHERE or site in sites_mark.split("\n")
+    return sites_mark == EVERYWHERE or site in sites_mark.split("\n")
 
 
 def vpc_of(r: Resource[SubnetSpec]) -> Ref:
@@ -96,7 +100,7 @@ class Subnet(Kind[SubnetSpec]):
         )
 
     def marks(self, r: Resource[SubnetSpec], view: View) -> Iterable[Mark]:
-        vpc, prefix, sites = vpc_of(r), r.spec.prefix, r.spec.sites or (_EVERYWHERE,)
+        vpc, prefix, sites = vpc_of(r), r.spec.prefix, r.spec.sites or (EVERYWHERE,)
         match r.spec.purpose:
             case "common":
                 yield Mark(prefix_space(vpc), prefix)
@@ -106,7 +110,12 @@ class Subnet(Kind[SubnetSpec]):
                 # Marks and needs come before check(): an IPv6 prefix must not become a pool of numbers.
                 for site in sites if _fits_loopbacks(network(prefix)) else ():
                     yield Mark(f"loopback/{site}", prefix)
-        if r.spec.purpose != "loopback":
+            case "underlay":
+                yield Mark(UNDERLAY, prefix)
+                yield Mark(LINKS, prefix)
+                for site in sites if _fits_links(network(prefix)) else ():
+                    yield Mark(site_space(site), prefix)
+        if r.spec.purpose not in _CLOSED:
             yield Mark(_ALL, prefix)
 
     def watches(self, r: Resource[SubnetSpec], view: View) -> Iterable[Watch]:
@@ -122,7 +131,7 @@ class Subnet(Kind[SubnetSpec]):
             yield _not_routable(r, unfit)
             return
         yield from self._check_allocation(r, prefix, view)
-        if r.spec.purpose in ("loopback", "management") and vpc_of(r) != BORDER_VPC:
+        if r.spec.purpose in (*_CLOSED, "management") and vpc_of(r) != BORDER_VPC:
             yield finding(
                 r,
                 "/spec/purpose",
@@ -133,6 +142,8 @@ class Subnet(Kind[SubnetSpec]):
             )
         if r.spec.purpose == "loopback":
             yield from _check_loopback(r, prefix, view)
+        elif r.spec.purpose == "underlay":
+            yield from _check_links(r, prefix, view)
         else:
             yield from _check_beside_underlay(r, prefix, view)
 
@@ -188,10 +199,48 @@ def _check_loopback(r: Resource[SubnetSpec], prefix: Network, view: View) -> Ite
             "Choose an IPv4 prefix such as 10.255.0.0/24.",
         )
         return
+    yield from _check_free(r, prefix, view)
+
+
+def _fits_links(prefix: Network) -> bool:
+    shortest, longest = _LINK_LENGTHS[prefix.version]
+    return shortest <= prefix.prefixlen <= longest
+
+
+def _check_links(r: Resource[SubnetSpec], prefix: Network, view: View) -> Iterable[Diagnostic]:
+    if not _fits_links(prefix):
+        shortest, longest = _LINK_LENGTHS[prefix.version]
+        yield finding(
+            r,
+            "/spec/prefix",
+            "link-subnet-prefix",
+            "Fabric links need a prefix of a fitting size",
+            f"Prefix {prefix} of subnet {r.ref.name} is of another length than {shortest} to {longest}.",
+            "Choose a prefix such as 10.254.0.0/24 or fd00:0:0:1::/112.",
+        )
+        return
+    for site in r.spec.sites or (EVERYWHERE,):
+        others = view.marked(site_space(site)) | view.marked(site_space(EVERYWHERE))
+        six = sorted(p for p in others if network(p).version == 6)
+        if prefix.version == 6 and len(six) > 1:
+            yield finding(
+                r,
+                "/spec/prefix",
+                "two-link-subnets",
+                "Links would be numbered from two IPv6 subnets",
+                f"Subnet {r.ref.name} is for the fabric links of sites that have {listed(six)}.",
+                "Keep one per site.",
+            )
+    yield from _check_free(r, prefix, view)
+
+
+def _check_free(r: Resource[SubnetSpec], prefix: Network, view: View) -> Iterable[Diagnostic]:
+    """No tenant uses what will be closed."""
     # Every prefix that could overlap, by name: an indexed look-up each, where a search over all tenants' subnets
     # would grow with the fabric.
     around = [str(prefix.supernet(new_prefix=n)) for n in range(prefix.prefixlen)]
-    within_it = [str(p) for n in range(prefix.prefixlen, 33) for p in prefix.subnets(new_prefix=n)]
+    lengths = range(prefix.prefixlen, prefix.max_prefixlen + 1)
+    within_it = [str(p) for n in lengths for p in prefix.subnets(new_prefix=n)]
     for other in sorted(view.marked(_ALL, around + within_it)):
         yield _overlaps_underlay(
             r, r.spec.prefix, f"a subnet of a VPC, {other}", "Choose a prefix that no tenant uses."
@@ -204,7 +253,7 @@ def _check_beside_underlay(r: Resource[SubnetSpec], prefix: Network, view: View)
         yield _overlaps_underlay(
             r,
             r.spec.prefix,
-            "loopbacks of the fabric's devices",
+            "addresses of the fabric's devices",
             "Choose another prefix; an operator knows which are free.",
         )
 

@@ -12,10 +12,12 @@ from underlace.kinds import evpn_sessions
 from underlace.kinds.base import Devices, Kind, Spec, finding, number, wanted
 from underlace.kinds.evpn_sessions import VTEP
 from underlace.kinds.fields import Asn, FabricReference, Ipv4
+from underlace.kinds.link_addresses import LINKS
 from underlace.kinds.ports import device_claim, front_ports, listed
 from underlace.kinds.profile import ProfileSpec, bfd_timers
 from underlace.kinds.subnet import UNDERLAY, loopback_prefixes
 from underlace.model.device import DEFAULT_VRF, BgpRouter, DeviceObject, Port, Protection, System
+from underlace.model.device.base import NOTHING
 from underlace.model.diagnostic import Diagnostic
 from underlace.model.fact import BASE, Fact, port_scope
 from underlace.model.ids import fabric, is_hostname
@@ -101,6 +103,7 @@ class Switch(Kind[SwitchSpec]):
         if r.spec.role == "oob":
             return
         yield Watch(UNDERLAY)
+        yield Watch(LINKS)
         if r.spec.role == "leaf":
             yield Watch(VTEP)
         yield from evpn_sessions.watches(r, view)
@@ -157,7 +160,8 @@ def _base(r: Resource[SwitchSpec], profile: ProfileSpec, view: View) -> Iterable
     )
     yield Protection(
         vteps=view.marked(VTEP) if leaf else frozenset(),
-        underlay=view.marked(UNDERLAY),
+        underlay=view.marked(UNDERLAY) - view.marked(LINKS),
+        links=view.marked(LINKS) or NOTHING,
         icmp_rate=profile.protection.icmp_rate,
     )
     yield BgpRouter(

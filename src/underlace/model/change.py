@@ -20,7 +20,7 @@ class Keyed(Protocol):
 
     @property
     def claims(self) -> frozenset[str]:
-        """What only one thing may hold at a time."""
+        """What only one thing may hold at a time; or what several hold, of which old ones go before new ones come."""
 
 
 T = TypeVar("T", bound=Keyed)

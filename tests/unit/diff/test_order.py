@@ -77,6 +77,12 @@ def test_a_claim_is_taken_after_it_was_given_up() -> None:
     assert steps(actual, desired) == ["update z", "create a"]
 
 
+def test_of_what_several_hold_all_old_ones_go_before_any_new_one_comes() -> None:
+    actual = state(thing("x", claims="p"), thing("y", claims="p"), thing("stays", claims="p"))
+    desired = state(thing("a", claims="p"), thing("b", claims="p"), thing("stays", claims="p"))
+    assert steps(actual, desired) == ["delete x", "delete y", "create a", "create b"]
+
+
 def test_two_that_swap_claims_are_replaced() -> None:
     actual = state(thing("a", claims="p"), thing("b", claims="q"))
     desired = state(thing("a", claims="q"), thing("b", claims="p"))

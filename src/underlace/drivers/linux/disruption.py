@@ -29,6 +29,7 @@ _FIELDS: Mapping[type[DeviceObject], Mapping[str, Disruption]] = {
         "mtu": Disruption.FLAP,
         "os_version": Disruption.FLAP,
     },
+    # Other addresses come with another session, whose own change says what it hurts.
     Port: {"underlay": Disruption.OUTAGE, "enabled": Disruption.OUTAGE, "mtu": Disruption.FLAP},
     BgpRouter: {
         "asn": Disruption.OUTAGE,

@@ -12,6 +12,7 @@ There is no connection tracking: a spine would track every tunnel that it forwar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from underlace.drivers.linux import names
 from underlace.drivers.linux.guards import (
@@ -25,6 +26,7 @@ from underlace.drivers.linux.guards import (
 )
 from underlace.drivers.linux.native import NftTable
 from underlace.drivers.linux.normalise import beside, by_family, collapsed, is_address
+from underlace.drivers.linux.normalise import closed as everything_closed
 from underlace.model.device import BgpNeighbor, Leak, Protection
 
 _ND = "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }"
@@ -64,6 +66,15 @@ def _sessions(source: str) -> list[str]:
     ]
 
 
+class Speakers(NamedTuple):
+    """Who talks BGP to the underlay's namespace by its address. own: the loopback. peers: loopbacks of EVPN peers.
+    neighbors: at the other ends of links that have addresses."""
+
+    own: str = ""
+    peers: frozenset[str] = frozenset()
+    neighbors: tuple[BgpNeighbor, ...] = ()
+
+
 def _peer_rules(own: str) -> list[str]:
     """BGP between loopbacks. These sessions have no BFD; TTL says nothing over an unknown number of hops. Guards of
     ports see to it that nobody speaks in a peer's name: from outside, nothing reaches a loopback."""
@@ -71,23 +82,41 @@ def _peer_rules(own: str) -> list[str]:
     return _sessions(source)[:2]
 
 
+_NOBODY = Speakers()
+
+
+def _numbered_sets() -> list[str]:
+    return [f" set {name}{v} {{ type ifname . ipv{v}_addr; }}" for name in ("neighbors", "own") for v in (4, 6)]
+
+
+def _numbered_rules() -> list[str]:
+    return [
+        *_sessions("iifname . ip saddr @neighbors4 iifname . ip daddr @own4"),
+        *_sessions("iifname . ip6 saddr @neighbors6 iifname . ip6 daddr @own6"),
+    ]
+
+
 def main_table(
-    protection: Protection, vtep: bool, ports: Iterable[str], own: str = "", peers: Iterable[str] = ()
+    protection: Protection, vtep: bool, ports: Mapping[str, frozenset[str]], speakers: Speakers = _NOBODY
 ) -> NftTable:
-    """Input and forwarding of the underlay's namespace. peers: loopbacks with which the device's own has sessions."""
+    """Input and forwarding of the underlay's namespace. ports: of the underlay, with their addresses."""
     fabric = "iifname @underlay_ports ip6 saddr fe80::/10 ip6 daddr fe80::/10"
-    speakers = frozenset(peers if own else ())
-    families = underlay_families(protection.underlay)
+    underlay = everything_closed(protection)
+    peers = speakers.peers if speakers.own else frozenset()
+    numbered = _neighbor_sets(speakers.neighbors, ports) if speakers.neighbors else {}
+    families = underlay_families(underlay)
     skeleton = (
         " set underlay_ports { type ifname; }",
         " set vteps { type ipv4_addr; }",
-        *([" set evpn_peers { type ipv4_addr; }"] if speakers else []),
+        *([" set evpn_peers { type ipv4_addr; }"] if peers else []),
+        *(_numbered_sets() if numbered else []),
         *underlay_sets(families),
         " chain input {",
         "  type filter hook input priority filter; policy drop;",
         '  iifname "lo" accept',
         *_sessions(fabric),
-        *(_peer_rules(own) if speakers else []),
+        *(_peer_rules(speakers.own) if peers else []),
+        *(_numbered_rules() if numbered else []),
         *([_VTEP_RULE] if vtep else []),
         *_icmp(protection.icmp_rate or 0),
         "  counter drop",
@@ -102,8 +131,9 @@ def main_table(
     sets: Sets = (
         ("underlay_ports", frozenset(f'"{port}"' for port in ports)),
         ("vteps", protection.vteps),
-        *([("evpn_peers", speakers)] if speakers else []),
-        *underlay_elements(protection.underlay),
+        *([("evpn_peers", peers)] if peers else []),
+        *((name, found) for name, found in numbered.items() if name != "unnumbered"),
+        *underlay_elements(underlay),
     )
     return NftTable(names.MAIN, "inet", names.TABLE, skeleton, tuple(sorted(sets)))
 

@@ -24,6 +24,12 @@ _ROUTER = re.compile(r"router bgp (\d+)(?: vrf (\S+))?")
 _NEIGHBOR = re.compile(r"neighbor (\S+) (.*)")
 _PEER = re.compile(r"(?:interface )?remote-as .*|interface .*")
 
+_UNDERLAY = re.compile(r"router bgp \d+")
+_NAMED = re.compile(r"neighbor \S+ (?:interface )?remote-as .*")
+UNDERLAY_NEIGHBORS = "neighbours of the underlay"
+"""Held by all of them, so that old ones go before new ones come. To FRR a neighbour on a link with a /31 is the same
+by its interface and by its address: an old one that went later would take the new one with it."""
+
 STATIC = re.compile(r"(?:ip|ipv6) route (\S+) (\S+)")
 BLACKHOLE = "blackhole"
 
@@ -134,6 +140,8 @@ def claims(context: Context, line: str) -> frozenset[str]:
     """One router per VRF: another AS comes only after the old instance is gone. A left-over VRF goes first, too."""
     if not context and line.startswith("vrf "):
         return frozenset({line})
+    if len(context) == 1 and _UNDERLAY.fullmatch(context[0]) and _NAMED.fullmatch(line):
+        return frozenset({UNDERLAY_NEIGHBORS})
     opened = router(context, line)
     return frozenset() if opened is None else frozenset({f"bgp:{opened[1]}"})
 

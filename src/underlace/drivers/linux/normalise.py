@@ -137,7 +137,30 @@ def default_mac(system: System) -> str:
 
 def _protection(one: Protection) -> Protection:
     rate = names.DEFAULT_ICMP_RATE if one.icmp_rate is None else one.icmp_rate
-    return Protection(vteps=_addresses(one.vteps), underlay=collapsed(one.underlay), icmp_rate=rate)
+    underlay = collapsed(one.underlay)
+    return Protection(_addresses(one.vteps), underlay, rate, without(one.links, underlay))
+
+
+def closed(one: Protection) -> frozenset[str]:
+    """Everything that ports which are not underlay may not reach."""
+    return collapsed(one.underlay | one.links) if one.links else one.underlay
+
+
+@lru_cache(maxsize=16)
+def without(prefixes: frozenset[str], others: frozenset[str]) -> frozenset[str]:
+    """What of these prefixes is in no other, in the fewest prefixes."""
+    left: list[IPv4Network | IPv6Network] = [ip_network(p) for p in prefixes]
+    for gone in map(ip_network, sorted(others)):
+        left = [part for one in left for part in _cut(one, gone)]
+    return collapsed(frozenset(map(str, left)))
+
+
+def _cut(one: IPv4Network | IPv6Network, gone: IPv4Network | IPv6Network) -> Iterable[IPv4Network | IPv6Network]:
+    if isinstance(one, IPv4Network) and isinstance(gone, IPv4Network):
+        return () if one.subnet_of(gone) else one.address_exclude(gone) if gone.subnet_of(one) else (one,)
+    if isinstance(one, IPv6Network) and isinstance(gone, IPv6Network):
+        return () if one.subnet_of(gone) else one.address_exclude(gone) if gone.subnet_of(one) else (one,)
+    return (one,)
 
 
 @lru_cache(maxsize=16)
@@ -163,7 +186,8 @@ def collapsed(prefixes: frozenset[str]) -> frozenset[str]:
 def _port(one: Port, model: Objects) -> Port:
     enabled = True if one.enabled is None else one.enabled
     mtu = _link_mtu(one.name, model)
-    return Port(one.name, underlay=bool(one.underlay), enabled=enabled, mtu=mtu)
+    addresses = _interfaces(one.addresses) if one.underlay else frozenset()
+    return Port(one.name, underlay=bool(one.underlay), enabled=enabled, mtu=mtu, addresses=addresses)
 
 
 def _link_mtu(port: str, model: Objects) -> int:
@@ -204,9 +228,11 @@ def _evpn(one: BgpRouter, model: Objects) -> str | None:
 
 def _neighbor(one: BgpNeighbor, model: Objects) -> BgpNeighbor:
     fabric = bool(one.fabric)
+    port = one.port or (_port_beside(one, model) if is_address(one.peer) else one.peer)
     return replace(
         one,
-        port=one.port or (_port_beside(one, model) if is_address(one.peer) else one.peer),
+        peer=str(ip_address(one.peer)) if is_address(one.peer) else one.peer,
+        port=port,
         fabric=fabric,
         bfd=fabric if one.bfd is None else one.bfd,
         export=None if one.export is None else _networks(one.export),
@@ -222,8 +248,10 @@ def _carries_evpn(one: BgpNeighbor, model: Objects) -> bool:
 
 
 def _port_beside(one: BgpNeighbor, model: Objects) -> str | None:
-    """The routed port in whose network a neighbour is, if there is one."""
+    """The port in whose network a neighbour is, if there is one."""
     ports = {port.port: port.addresses for port in model.of(RoutedPort) if port.vrf == one.vrf}
+    if one.vrf == DEFAULT_VRF:
+        ports |= {port.name: port.addresses for port in model.of(Port)}
     return next((port for port, _ in beside(one.peer, ports)), None)
 
 

@@ -20,6 +20,7 @@ from underlace.drivers.linux.native import (
     Route,
     Vxlan,
 )
+from underlace.drivers.linux.normalise import without
 from underlace.model.change import Key
 from underlace.model.device import (
     AccessPort,
@@ -61,7 +62,7 @@ def model(items: Iterable[Item]) -> dict[Key, DeviceObject]:
     native = Native(items)
     lines = parse_frr.Configuration(native.of(FrrLine))
     parts: tuple[Iterable[DeviceObject], ...] = (
-        _base(native),
+        _base(native, lines),
         _ports(native),
         _vrfs(native),
         _domains(native),
@@ -74,7 +75,7 @@ def model(items: Iterable[Item]) -> dict[Key, DeviceObject]:
     return {one.key: one for part in parts for one in part}
 
 
-def _base(native: Native) -> Iterator[DeviceObject]:
+def _base(native: Native, lines: parse_frr.Configuration) -> Iterator[DeviceObject]:
     table = native.get(NftTable, ("nft", names.MAIN, "inet", names.TABLE))
     if native.get(Netns, ("netns", names.MAIN)) is not None:
         loopbacks = sorted(native.addresses(names.MAIN, names.LOOPBACK))
@@ -87,10 +88,11 @@ def _base(native: Native) -> Iterator[DeviceObject]:
         )
     if table is not None:
         sets = dict(table.sets)
-        underlay = frozenset(
-            _prefix(one) for name in ("underlay4", "underlay6") for one in sets.get(name, frozenset())
-        )
-        yield Protection(vteps=sets.get("vteps", frozenset()), underlay=underlay, icmp_rate=filters.icmp_rate(table))
+        found = frozenset(_prefix(one) for name in ("underlay4", "underlay6") for one in sets.get(name, frozenset()))
+        # What fabric sessions carry are the loopbacks; the rest of what is closed are links.
+        carried = frozenset(lines.lists.get(names.FABRIC_LIST, found))
+        links = without(found, carried)
+        yield Protection(sets.get("vteps", frozenset()), without(found, links), filters.icmp_rate(table), links)
 
 
 def _prefix(element: str) -> str:
@@ -120,7 +122,8 @@ def _ports(native: Native) -> Iterator[DeviceObject]:
             if domain is not None:
                 yield TaggedPort(*names.untag(link.port), int(domain[1]), link.netns, network)
             continue
-        yield Port(link.port, underlay=guard is None, enabled=link.up, mtu=link.mtu)
+        own = native.addresses(link.netns, link.port) if guard is None else frozenset()
+        yield Port(link.port, underlay=guard is None, enabled=link.up, mtu=link.mtu, addresses=own)
         if domain is not None:
             yield AccessPort(link.port, int(domain[1]), link.netns, network)
         elif link.netns != names.MAIN:

@@ -22,7 +22,7 @@ from underlace.drivers.linux.native import (
     Tag,
     Vxlan,
 )
-from underlace.drivers.linux.normalise import Objects, default_mac, normalise
+from underlace.drivers.linux.normalise import Objects, closed, default_mac, is_address, normalise
 from underlace.model.change import Key
 from underlace.model.device import (
     DEFAULT_VRF,
@@ -125,10 +125,13 @@ def _base(model: Objects) -> Iterator[AnyItem]:
         if system.loopback:
             yield Address(names.MAIN, names.LOOPBACK, f"{system.loopback}/32")
     if system is not None or model.of(Protection):
-        underlay = [port.name for port in model.of(Port) if port.underlay]
-        peers = [one.peer for one in model.of(EvpnPeer)]
-        own = model.system.loopback or ""
-        yield filters.main_table(_protection(model), bool(model.system.vtep), underlay, own, peers)
+        underlay = {port.name: port.addresses for port in model.of(Port) if port.underlay}
+        speakers = filters.Speakers(
+            model.system.loopback or "",
+            frozenset(one.peer for one in model.of(EvpnPeer)),
+            tuple(one for one in model.of(BgpNeighbor) if one.vrf == DEFAULT_VRF and is_address(one.peer)),
+        )
+        yield filters.main_table(_protection(model), bool(model.system.vtep), underlay, speakers)
 
 
 def _ports(model: Objects) -> Iterator[AnyItem]:
@@ -151,6 +154,7 @@ class _Ports:
         self._model = model
         self._gateways = {svi.vni: svi for svi in model.of(Svi)}
         self._protection = _protection(model)
+        self._closed = closed(self._protection)
 
     def port(self, port: Port, member: AccessPort | None, tags: Iterable[TaggedPort]) -> Iterator[AnyItem]:
         name, routed = port.name, self._model.routed(port.name)
@@ -167,6 +171,8 @@ class _Ports:
             use: guards.Use = "bridged" if bridge else "none" if routed is None else "routed"
             subnets = self._subnets(member, routed)
             yield self._guard(netns, name, guards.Behind(use, subnets, of_tags, _bounds(member)))
+        for address in port.addresses:
+            yield Address(names.MAIN, name, address)
         for tag in tags:
             yield from self._tag(port, tag, netns)
 
@@ -178,7 +184,7 @@ class _Ports:
         yield self._guard(netns, link, guards.Behind("tagged", self._subnets(tag, None), {}, _bounds(tag)))
 
     def _guard(self, netns: str, link: str, behind: guards.Behind) -> NftTable:
-        return guards.guard(netns, link, behind, self._protection.underlay, self._protection.icmp_rate or 0)
+        return guards.guard(netns, link, behind, self._closed, self._protection.icmp_rate or 0)
 
     def _subnets(self, member: AccessPort | TaggedPort | None, routed: RoutedPort | None) -> frozenset[str] | None:
         """What hosts may claim: the subnets of the gateways there, or of a routed link."""

@@ -10,6 +10,7 @@ Key = tuple[str, ...]
 """Identity of an object on its device: the type's word first, then names or numbers as text."""
 
 NOTHING: frozenset[Any] = frozenset()
+"""The empty set that counts as "left out": another one, though equal, would show in the bytes of a fragment."""
 
 
 class DeviceObject(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, gc=False):

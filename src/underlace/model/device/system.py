@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from underlace.model.device.base import DeviceObject, Key
+from underlace.model.device.base import NOTHING, DeviceObject, Key
 
 
 class System(DeviceObject, frozen=True, tag="system"):
@@ -24,13 +24,15 @@ class System(DeviceObject, frozen=True, tag="system"):
 class Protection(DeviceObject, frozen=True, tag="protection"):
     """The closed underlay and the input policy (law 11, hazards 2 and 18).
 
-    vteps: loopbacks from which VXLAN is taken. underlay: prefixes that nothing from a non-underlay port may reach.
-    icmp_rate: ICMP packets per second that the device answers.
+    vteps: loopbacks from which VXLAN is taken. underlay: prefixes of loopbacks, links: of fabric links; nothing from
+    a non-underlay port may reach either, and fabric sessions carry addresses of the former only. icmp_rate: ICMP
+    packets per second that the device answers.
     """
 
     vteps: frozenset[str] = frozenset()
     underlay: frozenset[str] = frozenset()
     icmp_rate: int | None = None
+    links: frozenset[str] = NOTHING
 
     @property
     def key(self) -> Key:
@@ -38,13 +40,15 @@ class Protection(DeviceObject, frozen=True, tag="protection"):
 
 
 class Port(DeviceObject, frozen=True, tag="port"):
-    """A front-panel port. underlay: carries fabric links; any other port is guarded."""
+    """A front-panel port. underlay: carries fabric links; any other port is guarded. addresses: of a fabric link that
+    is numbered, with their length."""
 
     name: str
     underlay: bool | None = None
     enabled: bool | None = None
     mtu: int | None = None
     description: str | None = None
+    addresses: frozenset[str] = NOTHING
 
     @property
     def key(self) -> Key:
