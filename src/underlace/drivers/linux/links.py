@@ -121,10 +121,13 @@ def _port(port: PortLink, before: PortLink | None, verb: Verb) -> Iterator[Work]
 
 
 def _address(address: Address, verb: Verb) -> Work:
-    if verb is Verb.DELETE:
-        return Work(address.netns, (f"addr del {address.address} dev {address.link}",))
     nodad = " nodad" if ":" in address.address else ""
-    return Work(address.netns, (f"addr replace {address.address} dev {address.link}{nodad}",))
+    replaced = f"addr replace {address.address} dev {address.link}{nodad}"
+    if verb is Verb.DELETE:
+        # A link that was down meanwhile has lost its IPv6 addresses: so that there is one to delete.
+        before = (replaced,) if nodad and names.PORT_PATTERN.fullmatch(address.link) else ()
+        return Work(address.netns, (*before, f"addr del {address.address} dev {address.link}"))
+    return Work(address.netns, (replaced,))
 
 
 def _pair(pair: Pair, verb: Verb) -> Iterator[Work]:
