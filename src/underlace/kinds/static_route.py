@@ -15,6 +15,7 @@ from underlace.kinds.ports import listed, split
 from underlace.kinds.routed_links import by_port
 from underlace.kinds.subnet import UNDERLAY, around, overlap, prefix_space
 from underlace.kinds.switch import leaf_space
+from underlace.kinds.vpc_peering import reachable, sides
 from underlace.model.device import BgpRouter, StaticRoute
 from underlace.model.diagnostic import Diagnostic
 from underlace.model.fact import Fact
@@ -152,6 +153,7 @@ class StaticRouteKind(Kind[StaticRouteSpec]):
         yield from _check_target(r)
         yield from _check_prefix(r, view)
         yield from _check_devices(r, view)
+        yield from _check_peerings(r, view)
         if r.spec.next_hop is not None:
             yield from _check_next_hop(r, r.spec.next_hop, view)
 
@@ -216,6 +218,22 @@ def _check_prefix(r: Route, view: View) -> Iterable[Diagnostic]:
             "are reached directly.",
             "Choose a prefix outside of the VPC's subnets.",
         )
+
+
+def _check_peerings(r: Route, view: View) -> Iterable[Diagnostic]:
+    """A device has one route to a prefix. Names the peering where it is of the same tenant."""
+    for peering in view.referrers(vpc_of(r), "vpc-peering"):
+        for side in sides(peering):
+            if side.vpc != vpc_of(r) and r.spec.prefix in reachable(side, view):
+                which = f"peering {peering.ref.name}" if peering.ref.tenant == r.ref.tenant else "a peering"
+                yield finding(
+                    r,
+                    "/spec/prefix",
+                    "route-is-peered",
+                    "A static route leads where a peering leads",
+                    f"Prefix {r.spec.prefix} of route {r.ref.name} is what VPC {vpc_of(r).name} reaches by {which}.",
+                    "Choose another prefix, or open other ones in the peering.",
+                )
 
 
 def _check_devices(r: Route, view: View) -> Iterable[Diagnostic]:

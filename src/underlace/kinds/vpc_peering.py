@@ -107,6 +107,7 @@ class VpcPeering(Kind[VpcPeeringSpec]):
         yield from _check_overlap(r, a, b, view)
         for side, other in ((a, b), (b, a)):
             yield from _check_third(r, side, other, view)
+            yield from _check_statics(r, side, other, view)
 
     def compile(self, r: Resource[VpcPeeringSpec], view: View, devices: Devices = None) -> Iterator[Fact]:
         pair = number(view, r.ref, "number")
@@ -182,6 +183,22 @@ def _check_third(r: Resource[VpcPeeringSpec], side: Side, other: Side, view: Vie
                     "overlapping prefix by another of its peerings.",
                     "Open only prefixes that do not overlap.",
                 )
+
+
+def _check_statics(r: Resource[VpcPeeringSpec], side: Side, other: Side, view: View) -> Iterable[Diagnostic]:
+    """A device has one route to a prefix. Names the static route where it is of the same tenant."""
+    opened = reachable(other, view)
+    for route in view.referrers(side.vpc, "static-route"):
+        if route.spec.prefix in opened:
+            which = f"static route {route.ref.name}" if route.ref.tenant == r.ref.tenant else "a static route"
+            yield finding(
+                r,
+                f"/spec/{other.name}",
+                "route-is-peered",
+                "A static route leads where a peering leads",
+                f"VPC {_spoken(side)} reaches {route.spec.prefix} by {which}, and would by peering {r.ref.name}.",
+                f"Open other prefixes of {_spoken(other)}, or delete the route.",
+            )
 
 
 def _networks(prefixes: Iterable[str]) -> list[Network]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from support.controlled import Rig, doc, quickstart, rig
+from underlace.access import Actor, Role
 from underlace.controller.document import Document
 from underlace.model.device import StaticRoute, decode_fragment
 from underlace.model.diagnostic import Refused
@@ -99,6 +100,38 @@ def test_what_it_stands_on_cannot_go(fabric: Rig) -> None:
     assert [d.code for d in refused.value.diagnostics] == ["next-hop-not-a-host"]
     fabric.delete(Ref("vnet", "acme", "red-web"), Ref("static-route", "acme", "behind"))
     assert having(fabric) == set()
+
+
+def test_it_cannot_lead_where_a_peering_leads(fabric: Rig) -> None:
+    """Whichever of route, peering and peered subnet comes last."""
+    with pytest.raises(Refused) as refused:
+        fabric.put(route(prefix="10.9.1.0/24", next_hop="10.1.1.77"))
+    (fault,) = refused.value.diagnostics
+    assert fault.code == "route-is-peered"
+    assert "10.9.1.0/24 of route behind" in fault.detail
+    peering = next(d for d in quickstart() if d.ref.kind == "vpc-peering")
+    fabric.delete(peering.ref)
+    fabric.put(route(prefix="10.9.1.0/24", next_hop="10.1.1.77"))
+    with pytest.raises(Refused) as refused:
+        fabric.put(peering)
+    assert [d.code for d in refused.value.diagnostics] == ["route-is-peered"]
+    fabric.put(route(prefix="10.9.7.0/24", next_hop="10.1.1.77"), peering)
+    with pytest.raises(Refused) as refused:
+        fabric.put(doc("subnet", "late", "platform", prefix="10.9.7.0/24", vpc="shared"))
+    assert [d.code for d in refused.value.diagnostics] == ["route-is-peered"]
+
+
+def test_a_tenants_user_names_no_devices(fabric: Rig) -> None:
+    """A leaf that it names would get its VPC: to a user of a tenant there are no leaves."""
+    user = Actor("user", Role.TENANT, frozenset({"acme"}))
+    answers = []
+    for device in ("leaf3", "leaf9"):
+        with pytest.raises(Refused) as refused:
+            fabric.put(route(blackhole=True, devices=[device]), actor=user)
+        answers.append([str(d).replace(device, "DEVICE") for d in refused.value.diagnostics])
+        assert [d.code for d in refused.value.diagnostics] == ["dangling-reference"]
+    assert answers[0] == answers[1]
+    fabric.put(route(blackhole=True), actor=user)
 
 
 def test_a_subnet_cannot_come_around_it(fabric: Rig) -> None:
