@@ -43,7 +43,7 @@ def addresses(fabric: Rig) -> dict[str, set[str]]:
     fabric.check_derived()
     with fabric.store.read() as c:
         keys = fragments.every_key(c)
-        bodies = fragments.bodies(c, keys.values())
+        bodies = fragments.bodies(c, keys)
     found: dict[str, set[str]] = {}
     for key, one in keys.items():
         for item in decode_fragment(bodies[one].encode()):

@@ -59,7 +59,7 @@ def members(fabric: Rig, name: str = "disks", tenant: str = "acme") -> set[str]:
     found = set()
     with fabric.store.read() as c:
         keys = fragments.every_key(c)
-        bodies = fragments.bodies(c, keys.values())
+        bodies = fragments.bodies(c, keys)
     for key, one in keys.items():
         for item in decode_fragment(bodies[one].encode()):
             if isinstance(item, AccessPort) and item.vni == vni:
@@ -239,7 +239,7 @@ def having_route(fabric: Rig) -> set[str]:
     fabric.check_derived()
     with fabric.store.read() as c:
         keys = fragments.every_key(c)
-        bodies = fragments.bodies(c, keys.values())
+        bodies = fragments.bodies(c, keys)
     routed = {one for one, body in bodies.items() if "static-route" in body}
     assert all(any(isinstance(o, StaticRoute) for o in decode_fragment(bodies[one].encode())) for one in routed)
     return {key.device for key, one in keys.items() if one in routed}

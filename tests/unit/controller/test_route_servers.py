@@ -44,7 +44,7 @@ def objects(fabric: Rig, kind: type[Any]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     with fabric.store.read() as c:
         keys = fragments.every_key(c)
-        bodies = fragments.bodies(c, keys.values())
+        bodies = fragments.bodies(c, keys)
     for key, one in sorted(keys.items()):
         items = [o for o in decode_fragment(bodies[one].encode()) if isinstance(o, kind)]
         found.setdefault(key.device, []).extend(items)
