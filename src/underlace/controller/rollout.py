@@ -48,6 +48,8 @@ class Rollout:
 
     def announce(self, changed: frozenset[str]) -> None:
         """Desired state of these devices changed, and that is durable."""
+        if not changed:
+            return  # what others change, they tell: to look after each change of ours would cost more than the change
         if self._engine.store.shared:
             self._catch_up()
         else:

@@ -16,19 +16,19 @@ from sqlalchemy import (
     exists,
     literal,
     select,
-    union_all,
+    tuple_,
     update,
 )
+from sqlalchemy.sql import ColumnElement
 
 from underlace.store import pools, schema
 from underlace.store.dialect import Insert, Rows, among, listed, packed
-from underlace.store.slots import lengthened, shortened
+from underlace.store.slots import lengthened, shortened, slot_device
 
 ANY_POOL = "*"
 """The pool of a quarantine that stands for all numbers a restored store does not know."""
 
 _n = schema.number.c
-_p = schema.pool.c
 _q = schema.quarantine.c
 _need = schema.need.c
 
@@ -43,65 +43,81 @@ class Held(NamedTuple):
     waiting: bool = False
 
 
-_COLUMNS = (_p.name, _n.value, _n.owner, _n.slot, _n.waiting)
-_NAMED = schema.number.join(schema.pool, _p.id == _n.pool)
-_OF_OWNERS = select(*_COLUMNS).select_from(_NAMED).where(_n.owner.in_(listed("owners", Integer)))
-_pair = Rows("pairs", owner=Integer, slot=Text)
-_OF_SLOTS = union_all(
-    select(*_COLUMNS).select_from(
-        _pair.source.join(
-            schema.number, and_(_n.owner == _pair.owner, _n.pool > literal(0), _n.slot == _pair.slot)
-        ).join(schema.pool, _p.id == _n.pool)
-    ),
-    select(*_COLUMNS).select_from(
-        _pair.source.join(schema.pool, _p.name == _pair.slot).join(
-            schema.number, and_(_n.owner == _pair.owner, _n.slot == literal(""), _n.pool == _p.id)
-        )
-    ),
-)
-_given = Rows("numbers", pool=Text, value=BigInteger)
-_AT = select(*_COLUMNS).select_from(
-    _given.source.join(schema.pool, _p.name == _given.pool).join(
-        schema.number, and_(_n.pool == _p.id, _n.value == _given.value)
-    )
-)
+def _beyond(owner: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Of this owner's numbers, those in pools that are not bound to a device. Said so that only the index by owner
+    can be used: by its pools alone, PostgreSQL would read the numbers of everybody."""
+    return tuple_(_n.owner, _n.pool) > tuple_(owner, literal(0))
+
+
+# None of these joins with the pools: PostgreSQL would begin with all numbers of a pool.
+_name = select(schema.pool.c.name).where(schema.pool.c.id == _n.pool).scalar_subquery()
+_COLUMNS = (_name, _n.value, _n.owner, _n.slot, _n.waiting)
+_OF_OWNERS = select(*_COLUMNS).where(_n.owner.in_(listed("owners", Integer)))
+_owner = Rows("owners", id=Integer)
 _COMMON = (
     select(*_COLUMNS)
-    .select_from(_NAMED)
-    .where(_n.owner.in_(listed("owners", Integer)), _n.pool > 0, ~_n.slot.contains("/"))
+    .select_from(_owner.source.join(schema.number, and_(_n.owner == _owner.id, _beyond(_owner.id))))
+    .where(~_n.slot.contains("/"))
+)
+_pair = Rows("pairs", owner=Integer, slot=Text)
+_OF_SLOTS = select(*_COLUMNS).select_from(
+    _pair.source.join(schema.number, and_(_n.owner == _pair.owner, _beyond(_pair.owner), _n.slot == _pair.slot))
+)
+_bound = Rows("pairs", owner=Integer, pool=Integer)
+_OF_POOLS = select(*_COLUMNS).select_from(
+    _bound.source.join(schema.number, and_(_n.owner == _bound.owner, _n.pool == _bound.pool))
+)
+_given = Rows("numbers", pool=Integer, value=BigInteger)
+_asked = Rows("numbers", pool=Text, value=BigInteger)
+_id = select(schema.pool.c.id).where(schema.pool.c.name == _asked.pool).correlate(_asked.source).scalar_subquery()
+_AT = select(*_COLUMNS).select_from(_asked.source.join(schema.number, and_(_n.pool == _id, _n.value == _asked.value)))
+_AT_IDS = select(*_COLUMNS).select_from(
+    _given.source.join(schema.number, and_(_n.pool == _given.pool, _n.value == _given.value))
 )
 
 
-def _held(row: Sequence[Any]) -> Held:
-    return Held(row[0], row[1], row[2], lengthened(row[3], row[0]), bool(row[4]))
+def _held(rows: Iterable[Sequence[Any]]) -> list[Held]:
+    return [Held(r[0], r[1], r[2], lengthened(r[3], r[0]), bool(r[4])) for r in rows]
 
 
 def of_owners(c: Connection, owners: Iterable[int]) -> list[Held]:
     """Every number of these resources."""
-    return [_held(r) for r in c.execute(_OF_OWNERS, {"owners": packed(owners)})]
+    return _held(c.execute(_OF_OWNERS, {"owners": packed(owners)}))
 
 
 def common(c: Connection, owners: Iterable[int]) -> list[Held]:
     """The numbers of these resources that are not bound to a device."""
-    return [_held(r) for r in c.execute(_COMMON, {"owners": packed(owners)})]
+    return _held(c.execute(_COMMON, {"owners": packed((owner,) for owner in set(owners))}))
 
 
 def of_slots(c: Connection, slots: Iterable[tuple[int, str]]) -> list[Held]:
     """The numbers at (owner, slot)."""
-    return [_held(r) for r in c.execute(_OF_SLOTS, {"pairs": packed(slots)})]
+    wanted = list(slots)
+    devices = {slot for _, slot in wanted if slot_device(slot)}
+    known = pools.find(c, devices) if devices else {}
+    rows = list(c.execute(_OF_SLOTS, {"pairs": packed(wanted)}))
+    if bound := [(owner, i) for owner, slot in wanted if (i := known.get(slot, 0)) < 0]:
+        rows += c.execute(_OF_POOLS, {"pairs": packed(bound)})
+    return _held(rows)
 
 
 def at(c: Connection, numbers: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Held]:
     """Which of these (pool, value) are in use or in quarantine."""
-    return {(r[0], r[1]): _held(r) for r in c.execute(_AT, {"numbers": packed(numbers)})}
+    return {(n.pool, n.value): n for n in _held(c.execute(_AT, {"numbers": packed(numbers)}))}
+
+
+def _known(c: Connection, numbers: Iterable[tuple[str, int]]) -> str:
+    """Those of these (pool, value) whose pools there are, as rows have them."""
+    wanted = list(numbers)
+    known = pools.find(c, {pool for pool, _ in wanted})
+    return packed((known[pool], value) for pool, value in wanted if pool in known)
 
 
 _next = schema.number.alias("next")
 _FIRST_GAP = (
     select(_n.value + 1)
-    .select_from(_NAMED)
     .where(
-        _p.name == bindparam("in_pool"),
+        _n.pool == bindparam("in_pool", type_=Integer),
         _n.value >= bindparam("low"),
         _n.value < bindparam("high"),
         ~exists().where(_next.c.pool == _n.pool, _next.c.value == _n.value + 1),
@@ -115,7 +131,7 @@ def first_free(c: Connection, pool: str, low: int, high: int) -> int | None:
     """The smallest number of [low, high] that is neither in use nor in quarantine."""
     if not at(c, [(pool, low)]):
         return low
-    return c.execute(_FIRST_GAP, {"in_pool": pool, "low": low, "high": high}).scalar()
+    return c.execute(_FIRST_GAP, {"in_pool": pools.find(c, [pool])[pool], "low": low, "high": high}).scalar()
 
 
 _TAKE = Insert(schema.number, "overwrite")
@@ -128,13 +144,6 @@ def take(c: Connection, numbers: Iterable[Held]) -> None:
         _TAKE(c, [(known[n.pool], n.value, n.owner, shortened(n.slot, n.pool), n.waiting) for n in rows])
 
 
-def _rows(c: Connection, found: Iterable[tuple[str, int]]) -> str:
-    """(pool, value) as rows have them."""
-    wanted = list(found)
-    known = pools.ids(c, (pool for pool, _ in wanted))
-    return packed((known[pool], value) for pool, value in wanted)
-
-
 _DISOWN = update(schema.number).where(among("rows", _n.pool, _n.value)).values(owner=None, waiting=False)
 _FREE = delete(schema.number).where(among("rows", _n.pool, _n.value), _n.owner.is_(None))
 _QUARANTINE = Insert(schema.quarantine, "overwrite")
@@ -143,13 +152,13 @@ _QUARANTINE = Insert(schema.quarantine, "overwrite")
 def disown(c: Connection, gone: Iterable[tuple[str, int]]) -> None:
     """Take these (pool, value) from their owners; they stay taken until `free_unowned` or their quarantine ends."""
     if rows := list(gone):
-        c.execute(_DISOWN, {"rows": _rows(c, rows)})
+        c.execute(_DISOWN, {"rows": _known(c, rows)})
 
 
 def free_unowned(c: Connection, gone: Iterable[tuple[str, int]]) -> None:
     """Make these (pool, value) available again."""
     if rows := list(gone):
-        c.execute(_FREE, {"rows": _rows(c, rows)})
+        c.execute(_FREE, {"rows": _known(c, rows)})
 
 
 def enclose(c: Connection, numbers: Mapping[tuple[str, int], Mapping[str, int]]) -> None:
@@ -159,36 +168,28 @@ def enclose(c: Connection, numbers: Mapping[tuple[str, int], Mapping[str, int]])
     _QUARANTINE(c, rows)
 
 
-_QUARANTINED = select(_p.name, _q.value, _q.device, _q.revision).select_from(
-    _given.source.join(schema.pool, _p.name == _given.pool).join(
-        schema.quarantine, and_(_q.pool == _p.id, _q.value == _given.value)
-    )
+_q_name = select(schema.pool.c.name).where(schema.pool.c.id == _q.pool).scalar_subquery()
+_QUARANTINED = select(_q_name, _q.value, _q.device, _q.revision).select_from(
+    _given.source.join(schema.quarantine, and_(_q.pool == _given.pool, _q.value == _given.value))
 )
-_ANY = (
-    select(_q.device, _q.revision)
-    .select_from(schema.quarantine.join(schema.pool, _p.id == _q.pool))
-    .where(_p.name == ANY_POOL)
-)
+_OF_POOL = select(_q.device, _q.revision).where(_q.pool == bindparam("in_pool", type_=Integer))
 
 
 def quarantined(c: Connection, numbers: Iterable[tuple[str, int]]) -> dict[tuple[str, int], dict[str, int]]:
     """The devices that have still to confirm the removal of these numbers, and at which revision."""
     found: dict[tuple[str, int], dict[str, int]] = {}
-    for pool, value, device, revision in c.execute(_QUARANTINED, {"numbers": packed(numbers)}):
+    for pool, value, device, revision in c.execute(_QUARANTINED, {"numbers": _known(c, numbers)}):
         found.setdefault((pool, value), {})[device] = revision
     return found
 
 
 def unknown(c: Connection) -> dict[str, int]:
     """After a restore: devices that may hold numbers which this store has never seen."""
-    return {r[0]: r[1] for r in c.execute(_ANY)}
+    known = pools.find(c, [ANY_POOL])
+    return {r[0]: r[1] for r in c.execute(_OF_POOL, {"in_pool": known[ANY_POOL]})} if known else {}
 
 
-_CLEARED = (
-    select(_p.name, _q.value)
-    .select_from(schema.quarantine.join(schema.pool, _p.id == _q.pool))
-    .where(_q.device == bindparam("on"), _q.revision <= bindparam("confirmed"))
-)
+_CLEARED = select(_q.pool, _q.value).where(_q.device == bindparam("on"), _q.revision <= bindparam("confirmed"))
 _CLEAR = delete(schema.quarantine).where(_q.device == bindparam("on"), _q.revision <= bindparam("confirmed"))
 _STILL = exists().where(_q.pool == _n.pool, _q.value == _n.value)
 _UNWAIT = (
@@ -206,11 +207,11 @@ def clear(c: Connection, device: str, confirmed: int) -> list[Held]:
     if not gone:
         return []
     c.execute(_CLEAR, given)
-    waited = [n for n in at(c, gone).values() if n.waiting]
-    rows = _rows(c, gone)
+    rows = packed(gone)
+    waited = [n for n in _held(c.execute(_AT_IDS, {"numbers": rows})) if n.waiting]
     c.execute(_FREE_CLEARED, {"rows": rows})
     c.execute(_UNWAIT, {"rows": rows})
-    now = at(c, [(n.pool, n.value) for n in waited])
+    now = at(c, [(n.pool, n.value) for n in waited]) if waited else {}
     return [n for n in now.values() if not n.waiting]
 
 

@@ -29,15 +29,20 @@ _LEAP = (
 def ids(c: Connection, names: Iterable[str], bound: Set[str] = frozenset()) -> dict[str, int]:
     """The ids of these pools; those that are not known are added, as bound ones where they are among these."""
     wanted = set(names)
-    found = {r[0]: r[1] for r in c.execute(_SOME, {"names": packed(wanted)})}
+    found = find(c, wanted)
     if new := sorted(wanted - found.keys()):
         highest, lowest = (c.execute(end).scalar_one() for end in (_HIGHEST, _LOWEST))
         common = [n for n in new if n not in bound]
-        made = dict(zip(common, count(highest + 1), strict=False))
-        made |= dict(zip((n for n in new if n in bound), count(lowest - 1, -1), strict=False))
+        made = dict(zip(common, count(max(highest, 0) + 1), strict=False))
+        made |= dict(zip((n for n in new if n in bound), count(min(lowest, 0) - 1, -1), strict=False))
         _ADD(c, [(i, name, 0) for name, i in made.items()])
         found |= made
     return found
+
+
+def find(c: Connection, names: Iterable[str]) -> dict[str, int]:
+    """The ids of those of these pools that there are."""
+    return {r[0]: r[1] for r in c.execute(_SOME, {"names": packed(names)})}
 
 
 def cursors(c: Connection, names: Iterable[str]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -64,3 +65,21 @@ def test_what_others_need_is_counted(store: Store) -> None:
         assert numbers.still_needed(c, [(9, "rd/a"), (9, "rd/b")]) == {(9, "rd/a")}
 
     store.rehearse(work)
+
+
+@pytest.mark.parametrize("first", ["vni", "rd/leaf1"])
+def test_pools_of_devices_and_others_are_apart_whichever_comes_first(tmp_path: Path, first: str) -> None:
+    store = Store.open(databases.place(tmp_path))
+    held = [Held("vni", 5, 1, "vni"), Held("rd/leaf1", 6, 1, "rd/leaf1"), Held("rd/leaf2", 7, 1, "rd/leaf2")]
+
+    def write(c: Connection) -> None:
+        for number in sorted(held, key=lambda n: n.pool != first):
+            numbers.take(c, [number])
+
+    store.write(write)
+    with store.read() as c:
+        assert set(numbers.of_owners(c, [1])) == set(held)
+        assert numbers.common(c, [1]) == held[:1]
+        assert set(numbers.of_slots(c, [(1, n.slot) for n in held])) == set(held)
+        assert numbers.of_slots(c, [(1, "rd/leaf9"), (2, "vni")]) == []
+    store.close()
