@@ -18,12 +18,12 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 
-from benchmarks.device_os import TaggedLinux
 from benchmarks.fabric import TENANT, documents, spare_port, tenant_document
 from benchmarks.topology import Topology
 from underlace.access import CONTROLLER
 from underlace.controller.controller import Controller
 from underlace.controller.document import Document, Request
+from underlace.drivers.linux import LinuxDriver
 from underlace.model import document as written
 from underlace.model.ids import Ref
 from underlace.store.store import Store
@@ -51,7 +51,7 @@ def subnets() -> Request:
 
 def measure(t: Topology, runs: int, directory: Path) -> dict[str, object]:
     store = Store.open(directory / "store.sqlite")
-    controller = Controller(store, {"linux": TaggedLinux()})
+    controller = Controller(store, {"linux": LinuxDriver()})
     fill = _cpu(lambda: controller.apply(CONTROLLER, request(*documents(t))))
     controller.apply(CONTROLLER, subnets())
     change = everywhere(t)

@@ -50,7 +50,7 @@ def figures(leaves: int, with_pyavd: bool) -> Iterator[Figure]:
         theirs.get("cpu"),
         f"{shape.describe()}: validation, allocation, checks, compile, hashes. pyavd: validation to text. {lines}. "
         f"Both: {ours['vrfs_per_leaf']} VRFs, {ours['vlans_per_leaf']} VLANs, {ours['ports_per_leaf']} trunk ports "
-        "a leaf. Ours compiles tagged members and renders none: the Linux driver has no tagged ports yet.",
+        "a leaf.",
     )
     yield Figure(
         f"compile-fabric-memory{suffix}",

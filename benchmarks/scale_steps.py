@@ -20,13 +20,13 @@ from typing import Any
 
 import structlog
 
-from benchmarks.device_os import TaggedLinux
 from benchmarks.edit import request
 from benchmarks.many_vpcs import ManyVpcs, batches
 from underlace.access import CONTROLLER
 from underlace.controller.collector import relax
 from underlace.controller.controller import Controller
 from underlace.controller.document import Request
+from underlace.drivers.linux import LinuxDriver
 from underlace.model import document as written
 from underlace.model.ids import Ref
 from underlace.store.engine import Place, is_server
@@ -137,7 +137,7 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     relax()  # as the controller's own process does
     store = Store.open(place)
-    controller = Controller(store, {"linux": TaggedLinux()})
+    controller = Controller(store, {"linux": LinuxDriver()})
     found = STEPS[asked.step](controller, ManyVpcs(asked.vpcs, asked.leaves))
     # Before closing: to close a file is to copy its log into it, which nobody waits for.
     found["since_start"] = process_time()

@@ -104,6 +104,7 @@ def _foresee(engine: Engine, view: StoreView, resources: Iterable[Resource[Any]]
     """Read what they will ask for in a few statements: one by one that is most of the time."""
     resources = list(resources)
     kinds = engine.kinds
+    view.load_common(r.id for r in resources)
     view.load(x.target for r in resources for x in kinds[r.ref.kind].refs(r) if not x.soft)
     view.load_bound(_bound_needs(engine, view, resources))
 

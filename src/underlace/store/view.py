@@ -122,7 +122,7 @@ class StoreView:
             self._bound.clear()
         self._resources.update(dict.fromkeys(missing))
         found = [self.parse(s) for s in rows.by_identity(self._c, missing)]
-        self._load_common([r.id for r in found])
+        self.load_common([r.id for r in found])
 
     def load_bound(self, pairs: Iterable[tuple[int, str]]) -> None:
         """Remember device-bound numbers, given as (owner's id, slot)."""
@@ -135,10 +135,11 @@ class StoreView:
 
     def _numbers(self, owner: int) -> dict[str, tuple[int, bool]]:
         if owner not in self._common:
-            self._load_common([owner])
+            self.load_common([owner])
         return self._common[owner]
 
-    def _load_common(self, owners: Iterable[int]) -> None:
+    def load_common(self, owners: Iterable[int]) -> None:
+        """Remember the numbers of resources that are not bound to a device."""
         missing = [o for o in owners if o not in self._common]
         if missing:
             self._common.update({o: {} for o in missing})

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Engine, event, update
 
-from support.controlled import ADMIN, Rig, quickstart, rig
+from support.controlled import ADMIN, Rig, doc, quickstart, rig
 from underlace.compiler import compile_fragments
 from underlace.controller import whole
 from underlace.controller.whole import PARTS, Pieces
@@ -36,6 +36,28 @@ def test_batches_of_any_size_make_the_same_fragments(fabric: Rig, monkeypatch: p
         view = engine.view(c)
         at_once = compile_fragments(map(view.parse, rows.every(c)), view).fragments
     assert found == {key: fragment.hash for key, fragment in at_once.items()}
+
+
+def test_statements_go_by_batches_not_by_resources(fabric: Rig) -> None:
+    """One by one they would be most of what a compile from nothing costs."""
+
+    def statements() -> int:
+        found = 0
+
+        def count(*_: object) -> None:
+            nonlocal found
+            found += 1
+
+        event.listen(Engine, "before_cursor_execute", count)
+        try:
+            assert fabric.controller.differences(ADMIN) == []
+        finally:
+            event.remove(Engine, "before_cursor_execute", count)
+        return found
+
+    few = statements()
+    fabric.put(*(doc("vpc", f"more{n}", "acme") for n in range(30)))
+    assert statements() <= few
 
 
 def test_what_is_stored_otherwise_is_told(fabric: Rig) -> None:
