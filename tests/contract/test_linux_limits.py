@@ -101,10 +101,10 @@ def arp(address: str, mac: str) -> str:
 def test_a_port_has_so_many_mac_addresses(leaf: Leaf) -> None:
     leaf.load(guard("swp2"))
     more = 76
-    macs = [f"06000000{n:04x}" for n in range(guards.MACS_MAX + more)]
+    macs = [f"06000000{n:04x}" for n in range(guards.SERVER.macs + more)]
     leaf.send("swp2", [f"{BROADCAST}{mac}88b5{'00' * 46}" for mac in macs])
     learnt = leaf.device.run("bridge", "fdb", "show", "brport", "swp2").count("06:00:00:00:")
-    assert guards.MACS_MAX - 4 <= learnt <= guards.MACS_MAX  # the host itself has one, with IPv6 two
+    assert guards.SERVER.macs - 4 <= learnt <= guards.SERVER.macs  # the host itself has one, with IPv6 two
     dropped = leaf.dropped("netdev", "underlace_swp2", "@macs")
     assert more <= dropped <= more + 10
     leaf.send("swp2", [f"{BROADCAST}{macs[0]}88b5{'00' * 46}"])
@@ -115,7 +115,7 @@ def test_a_port_has_so_many_mac_addresses(leaf: Leaf) -> None:
 
 
 def test_a_port_claims_so_many_addresses(leaf: Leaf) -> None:
-    leaf.load(guard("swp2"), (f"size {guards.CLAIMS_MAX};", "size 4;"))
+    leaf.load(guard("swp2"), (f"size {guards.SERVER.claims};", "size 4;"))
     claims = [arp(f"10.1.1.{n}", "060000000001") for n in range(20, 30)]
     leaf.send("swp2", claims)
     assert leaf.members("claims4") == 4
@@ -126,10 +126,10 @@ def test_a_port_claims_so_many_addresses(leaf: Leaf) -> None:
 
 def test_a_port_asks_so_often(leaf: Leaf) -> None:
     leaf.load(guard("swp2"))
-    frames = 3 * guards.DISCOVERY_BURST
+    frames = 3 * guards.SERVER.burst
     leaf.send("swp2", [arp("10.1.1.12", "060000000001")] * frames)
     dropped = leaf.dropped("netdev", "underlace_swp2", "arp", "limit rate over")
-    assert guards.DISCOVERY_BURST <= dropped < frames
+    assert guards.SERVER.burst <= dropped < frames
 
 
 def test_a_port_that_floods_its_gateway_starves_nobody(leaf: Leaf) -> None:
