@@ -32,6 +32,8 @@ PREFIX = "underlace-bench-"
 UPS = 3
 ROUNDS = 20
 LIMIT = 60.0
+POLL = 0.2
+"""Seconds between two questions to the controller, which has other things to do."""
 
 Document = dict[str, Any]
 HOSTS = {"x1": ("leaf1", "10.77.1.11/24"), "x2": ("leaf2", "10.77.1.12/24")}
@@ -113,7 +115,7 @@ def await_devices(fabric: Fabric, limit: float = LIMIT) -> None:
         found = fabric.api.get("/v1/status")
         return bool(found["in_sync"] == found["total"] == len(fabric.lab.switches))
 
-    wait_for("every device to confirm", settled, limit)
+    wait_for("every device to confirm", settled, limit, POLL)
 
 
 def first_ping(fabric: Fabric, documents: list[Document], target: str) -> float:
