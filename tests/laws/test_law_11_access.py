@@ -43,6 +43,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
     "server": {"site": "dc1", "nics": [{"name": "eth1"}], "tenant": OTHER},
     "link": {"a": f"eth1@{SECRET}-server", "b": f"swp1@{SECRET}-switch"},
     "port": {"tenant": OTHER},
+    "lag": {"members": ["swp1"], "tenant": OTHER},
     "vpc": {"vni": 777_777},
     "allocation": {"prefix": "10.77.0.0/16", "vpc": f"{SECRET}-vpc"},
     "subnet": {"prefix": "10.77.1.0/24", "vpc": f"{SECRET}-vpc"},
@@ -79,6 +80,8 @@ READERS = ("GET", "LIST", "PUT", "PUT-ELSE", "DELETE", "PLAN", "APPLY", "PLAN-DE
 
 def _name(kind: str, word: str) -> str:
     """The name of the object: of a port it is given by its switch."""
+    if kind == "lag":
+        return f"bond1@{word}-leaf"
     return f"swp1@{word}-switch" if kind == "port" else f"{word}-corp" if kind == "tenant" else f"{word}-{kind}"
 
 
@@ -104,6 +107,7 @@ def _setting_up() -> list[dict[str, Any]]:
         *objects,
         *ports,
         *theirs,
+        _document(Ref("switch", NO_TENANT, f"{SECRET}-leaf"), {"site": "dc1", "role": "leaf", "ports": 2}),
         _document(Ref("vpc", OWN, "spare"), {}),
     ]
 
@@ -326,6 +330,22 @@ def test_a_reference_to_anothers_object_is_a_reference_to_nothing(
         said = _blank(response)[1].replace(word, "WORD").replace(where, "DEVICE")
         answers.append((response.status_code, said))
     assert answers[0] == answers[1] == answers[2]
+    assert world.intent() == before
+
+
+@pytest.mark.parametrize("verb", ["plan", "apply"])
+def test_a_lag_of_another_tenant_is_no_lag(world: World, verb: str) -> None:
+    """Of another tenant, of nobody, and on a switch that is not there."""
+    lag = _document(Ref("lag", NO_TENANT, "bond7@leaf1"), {"members": ["swp11"]})
+    assert world.admin.post("/v1/apply", json={"documents": [lag]}).status_code == 200
+    before = world.intent()
+    said = set()
+    for word in (_name("lag", SECRET), lag["name"], "bond8@leaf1", "bond1@leaf9"):
+        document = _document(Ref("vnet", OWN, "own-wide"), {"vpc": "red", "ports": [{"port": word}]})
+        response = world.user.post(f"/v1/{verb}", json={"documents": [document]})
+        assert [d["code"] for d in response.json()["diagnostics"]] == ["dangling-reference"], response.text
+        said.add((response.status_code, re.sub(r"bond\d@[\w-]+", "WORD", _blank(response)[1])))
+    assert len(said) == 1
     assert world.intent() == before
 
 

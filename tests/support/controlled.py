@@ -39,7 +39,7 @@ class PlainDriver:
     name = "linux"
 
     def __init__(self, capabilities: Capabilities | None = None) -> None:
-        self._capabilities = capabilities or Capabilities("linux", tagged_ports=True)
+        self._capabilities = capabilities or Capabilities("linux", tagged_ports=True, lags=True)
 
     def capabilities(self, version: str = "") -> Capabilities:
         return self._capabilities

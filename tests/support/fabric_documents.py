@@ -131,6 +131,14 @@ overrides = st.builds(
     st.booleans(),
 )
 
+lags = st.builds(
+    lambda members, leaf, mtu, tenant: doc("lag", f"bond1@{leaf}", members=members, **_set(mtu=mtu, tenant=tenant)),
+    st.sampled_from((["swp5"], ["swp5", "swp6"], ["swp6", "swp7"])),
+    leaves,
+    st.sampled_from((None, 9_000)),
+    st.sampled_from((None, "acme")),
+)
+
 
 def _of(prefixes: dict[str, tuple[str, ...]]) -> st.SearchStrategy[tuple[tuple[str, str], str]]:
     return vpcs.flatmap(lambda v: st.tuples(st.just(v), st.sampled_from(prefixes[v[1]])))
@@ -261,6 +269,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Document]] = {
     "server": servers,
     "link": links | cables,
     "port": overrides,
+    "lag": lags,
     "vpc": vpc_documents,
     "allocation": allocations,
     "subnet": subnets | loopbacks | fabric_links,
@@ -306,7 +315,7 @@ START = (
     doc("vnet", "one", "bolt", vpc="blue", ports=[{"port": "swp4@leaf1"}], gateways=["10.2.1.1/24"], vni=1),
 )
 FOUNDATION = tuple(d for d in START if d.ref.kind in ("switch", "vpc"))
-OFTEN = frozenset({"vnet", "static-route", "vpc-peering", "bgp-peer", "link", "port"})
+OFTEN = frozenset({"vnet", "static-route", "vpc-peering", "bgp-peer", "link", "port", "lag"})
 """What others do not refer to."""
 
 SELDOM = frozenset(KINDS)
@@ -319,6 +328,7 @@ ALONE: dict[str, tuple[Document, dict[str, Any]]] = {
     "server": (doc("server", "host9", site="dc1"), {"nics": [{"name": "eth1"}]}),
     "link": (doc("link", "lone", a="swp7@leaf1", b="swp7@spine1"), {"underlay": True}),
     "port": (doc("port", "swp8@leaf1"), {"mtu": 1_500}),
+    "lag": (doc("lag", "bond8@leaf1", members=["swp8"]), {"mode": "static"}),
     "vpc": (doc("vpc", "lone", "acme"), {"vni": 4_000}),
     "allocation": (doc("allocation", "lone", "acme", prefix="10.9.0.0/16", vpc="red"), {"prefix": "10.9.0.0/17"}),
     "subnet": (doc("subnet", "lone", "acme", prefix="10.1.9.0/24", vpc="red"), {"purpose": "inactive"}),

@@ -14,6 +14,8 @@ from msgspec.structs import replace
 from underlace.drivers.linux import frr, names
 from underlace.drivers.linux.native import (
     Address,
+    Bond,
+    BondMember,
     Bridge,
     EvpnVni,
     EvpnVrf,
@@ -102,6 +104,8 @@ class FakeLinuxDoor:
                 begun = replace(item, ready=False)
             case PortLink():
                 begun = replace(item, up=False, settings=())
+            case BondMember():
+                begun = replace(item, up=False)
             case EvpnVrf():
                 begun = replace(item, vni=0, export_targets=frozenset())
             case EvpnVni():
@@ -135,6 +139,10 @@ class FakeLinuxDoor:
                 self._check_vxlan(verb, item)
             case Placement():
                 self._check_placement(item)
+            case Bond():
+                self._check_bond(verb, item)
+            case BondMember():
+                self._check_member(item)
             case Tag():
                 self._check_tag(verb, item)
             case PortLink():
@@ -167,8 +175,13 @@ class FakeLinuxDoor:
             raise Refused(NO_DEVICE.format(link))
 
     def _lives(self, netns: str, link: str) -> bool:
-        """Whether a port, or a VLAN of one, is in a namespace."""
-        return self.ports.get(link) == netns or ("tag", netns, link) in self.items
+        """Whether a port, a lag, or a VLAN of one, is in a namespace."""
+        return self.ports.get(link) == netns or any((made, netns, link) in self.items for made in ("tag", "bond"))
+
+    def _members(self, netns: str, bond: str) -> list[str]:
+        return [
+            i.port for i in self.items.values() if isinstance(i, BondMember) and (i.netns, i.bond) == (netns, bond)
+        ]
 
     def _need_pair(self, route: Route) -> None:
         ends = (route.netns, route.peer) if route.side == 0 else (route.peer, route.netns)
@@ -197,9 +210,28 @@ class FakeLinuxDoor:
         if item.netns != names.MAIN and isinstance(link, PortLink) and link.up:
             raise SilentHarm(f"{item.port} moves while it is in use")
 
+    def _check_bond(self, verb: Verb, item: Bond) -> None:
+        self._need_netns(item.netns)
+        self._need_new(verb, item)
+        before = self.items.get(item.key)
+        if isinstance(before, Bond) and before.mode != item.mode and self._members(item.netns, item.name):
+            raise Refused("RTNETLINK answers: Directory not empty")
+
+    def _check_member(self, item: BondMember) -> None:
+        bond = self.items.get(("bond", item.netns, item.bond))
+        if not isinstance(bond, Bond) or self.ports.get(item.port) != item.netns:
+            raise Refused(NO_DEVICE.format(item.port))
+        if bond.mode != item.mode:
+            raise SilentHarm(f"{item.port} joins a bond of another mode")
+        if ("port", item.netns, item.port) in self.items:
+            raise SilentHarm(f"{item.port} joins {item.bond} while it is in use")
+        for link in (item.port, item.bond):
+            if ("nft", item.netns, "netdev", names.guard(link)) not in self.items:
+                raise SilentHarm(f"{item.port} joins {item.bond}, and {link} has no guard")
+
     def _check_tag(self, verb: Verb, item: Tag) -> None:
         port, _ = names.untag(item.link)
-        if self.ports.get(port) != item.trunk:
+        if not self._lives(item.trunk, port):
             raise Refused(NO_DEVICE.format(port))
         self._need_netns(item.netns)
         if verb is Verb.CREATE and any(i.link == item.link for i in self.items.values() if isinstance(i, Tag)):
@@ -211,6 +243,8 @@ class FakeLinuxDoor:
             raise Refused(NO_DEVICE.format(item.port))
         if item.bridge and ("bridge", item.netns, item.bridge) not in self.items:
             raise Refused(f'Error: argument "{item.bridge}" is wrong: Device does not exist')
+        if ("bond-member", item.netns, item.port) in self.items:
+            raise SilentHarm(f"{item.port} would leave its lag")
         guarded = ("nft", item.netns, "netdev", names.guard(item.port)) in self.items
         if item.up and item.netns != names.MAIN and not guarded:
             raise SilentHarm(f"{item.port} comes up in {item.netns} without a guard")
@@ -298,8 +332,13 @@ class FakeLinuxDoor:
                 tags = [i.link for i in self.items.values() if isinstance(i, Tag) and i.trunk == item.netns]
                 if ("port", item.netns, item.port) in self.items and item.netns != names.MAIN:
                     raise SilentHarm(f"{item.port} leaves {item.netns} while it is in use")
+                if ("bond-member", item.netns, item.port) in self.items:
+                    raise SilentHarm(f"{item.port} leaves {item.netns} as a member of a lag")
                 if item.port in {names.untag(link)[0] for link in tags}:
                     raise SilentHarm(f"{item.port} leaves its VLANs {tags} behind")
+            case Bond():
+                if self._members(item.netns, item.name) or ("port", item.netns, item.name) in self.items:
+                    raise SilentHarm(f"{item.name} goes while it is in use")
             case Tag():
                 port, vlan = names.untag(item.link)
                 guard = self.items.get(("nft", item.trunk, "netdev", names.guard(port)))
@@ -309,6 +348,8 @@ class FakeLinuxDoor:
                     raise SilentHarm(f"{item.link} goes while it is in use")
             case NftTable() if item.family == "netdev":
                 port = item.name.removeprefix(names.GUARD_PREFIX)
+                if ("bond-member", item.netns, port) in self.items or self._members(item.netns, port):
+                    raise SilentHarm(f"{port} is in a lag and loses its guard")
                 link = self.items.get(("port", item.netns, port))
                 if isinstance(link, PortLink) and link.up and not self._becomes_underlay(link):
                     raise SilentHarm(f"{port} is up and loses its guard")

@@ -15,6 +15,7 @@ from underlace.model.device import (
     DeviceObject,
     EvpnPeer,
     L2Vni,
+    Lag,
     Leak,
     Port,
     Protection,
@@ -143,6 +144,11 @@ def statics() -> Objects:
         StaticRoute("vpc-1", "10.60.0.0/24"),
         StaticRoute("vpc-1", "2001:db8:60::/64"),
     ]
+
+
+def bonded(name: str = "", *members: str, mode: str = "lacp", least: int = 1) -> Objects:
+    """The same leaf, with a lag where one is named."""
+    return base() + ([Port(name), Lag(name, frozenset(members), mode, least)] if name else [])
 
 
 def red(ports: Iterable[str] = ("swp2",)) -> Objects:

@@ -24,6 +24,7 @@ from underlace.model.device import (
     EvpnPeer,
     Key,
     L2Vni,
+    Lag,
     Leak,
     Port,
     Protection,
@@ -81,6 +82,9 @@ class _Draft:
         self.asn = draw(st.sampled_from([ASN, ASN + 1]))
         ports = draw(st.permutations(PORTS))
         self.underlay, self.free = sorted(ports[:2]), list(ports[2:])
+        self.lagged = [self.free.pop() for _ in range(draw(st.integers(0, 2)))]
+        if self.lagged:
+            self.free.append("bond1")
 
     def rd(self) -> str:
         self._rd += 1
@@ -134,10 +138,14 @@ def _draw_base(draft: _Draft) -> None:
     ]
     for port in PORTS:
         enabled = draw(st.sampled_from([None, True, False]))
-        underlay = True if port in draft.underlay else draw(st.sampled_from([None, False]))
+        underlay = port in draft.underlay or draw(st.sampled_from([None, False]))
         mtu, description = draw(st.sampled_from([None, 9216, 1500])), draw(st.sampled_from([None, "to a rack"]))
         own = draw(st.sampled_from([*LINK_ENDS, (), ()])) if underlay else ()
         draft.objects.append(Port(port, underlay, enabled, mtu, description, frozenset(own)))
+    if draft.lagged:
+        mode, least = draw(st.sampled_from([None, "lacp", "static"])), draw(st.sampled_from([None, 1, 2]))
+        enabled, mtu = draw(st.sampled_from([None, True, False])), draw(st.sampled_from([None, 9216, 1500]))
+        draft.objects += [Port("bond1", None, enabled, mtu), Lag("bond1", frozenset(draft.lagged), mode, least)]
     for i, port in enumerate(draft.underlay):
         evpn, bfd = draw(st.sampled_from([None, True, False])), draw(st.booleans())
         peer = draw(st.sampled_from([port, f"10.254.{i}.1"]))
@@ -192,7 +200,8 @@ def _draw_tags(draft: _Draft) -> None:
     """VLANs on ports that are used by no V-Net, or by one untagged. An id means another V-Net on each port."""
     draw = draft.draw
     routed = {one.port for one in draft.objects if isinstance(one, RoutedPort)}
-    ports = [port for port in PORTS if port not in routed and port not in draft.underlay]
+    own = [port for port in PORTS if port not in draft.underlay and port not in draft.lagged]
+    ports = [port for port in (*own, *(["bond1"] if draft.lagged else [])) if port not in routed]
     places = st.sets(st.tuples(st.sampled_from(ports), st.sampled_from((10, 4094))), max_size=2)
     taken: set[tuple[str, int]] = set()
     for domain in [one for one in draft.objects if isinstance(one, L2Vni)]:
@@ -251,6 +260,8 @@ _VALUES: dict[tuple[str, str], list[Any]] = {
     ("protection", "icmp_rate"): [77],
     ("protection", "links"): [frozenset({"10.253.0.0/24"})],
     ("port", "addresses"): [frozenset({"10.253.0.0/31"})],
+    ("lag", "members"): [frozenset({"swp1"}), frozenset({"swp2"})],
+    ("lag", "mode"): ["lacp", "static"],
     ("bgp-router", "router_id"): ["10.255.0.9"],
     ("bgp-router", "networks"): [frozenset({"10.255.0.9/32"})],
     ("bgp-router", "aggregates"): [frozenset({"10.77.0.0/24"})],
@@ -309,6 +320,8 @@ def resolvable(one: DeviceObject, field: str, model: Model) -> bool:
     if isinstance(one, BgpNeighbor) and field == "evpn":  # of fabric sessions, where the router has it
         router = model.get(("bgp-router", DEFAULT_VRF))
         return bool(one.fabric) and isinstance(router, BgpRouter) and router.evpn is not None
+    if isinstance(one, Port) and any(isinstance(o, Lag) and one.name in o.members for o in model.values()):
+        return False  # its lag says everything
     if isinstance(one, Port) and field == "underlay":  # a port in use by a VRF cannot be underlay
         return not any(
             isinstance(o, (AccessPort, RoutedPort, TaggedPort)) and o.port == one.name for o in model.values()

@@ -27,25 +27,26 @@ HERE = frozenset({"netns", "bridge", "placement", "tag", "port"})
 FABRIC = base() + red() + shared() + TAGS
 
 
-def items(objects: Objects) -> Items:
-    return {key: item for key, item in DRIVER.items(objects).items() if key[0] in HERE}
-
-
 class Device:
-    def __init__(self, device: DeviceNamespace) -> None:
-        self.device, self.door = device, device.call(LinuxDoor)
+    """here: the types of items that can stand on it."""
+
+    def __init__(self, device: DeviceNamespace, here: frozenset[str] = HERE) -> None:
+        self.device, self.door, self.here = device, device.call(LinuxDoor), here
+
+    def items(self, objects: Objects) -> Items:
+        return {key: item for key, item in DRIVER.items(objects).items() if key[0] in self.here}
 
     def read(self, target: Items) -> Items:
         """What is there. A bridge without a tunnel takes the MTU of its ports."""
         found = self.device.call(self.door.read, [*target, ("netns", "vpc-1"), ("netns", "vpc-2"), ("netns", "")])
-        here = {key: item for key, item in found.items() if key[0] in HERE}
+        here = {key: item for key, item in found.items() if key[0] in self.here}
         for key, wanted in target.items():
             if isinstance(wanted, Bridge) and isinstance(held := here.get(key), Bridge):
                 here[key] = replace(held, mtu=wanted.mtu)
         return here
 
     def reach(self, objects: Objects) -> int:
-        target = items(objects)
+        target = self.items(objects)
         plan = ordered(self.read(target), target)
         assert self.device.call(self.door.run, plan) == []
         assert changes(self.read(target), target) == []
@@ -128,7 +129,7 @@ HAND = {
 
 def test_what_a_hand_changed_is_seen_and_mended(leaf: Device) -> None:
     leaf.reach(FABRIC)
-    target = items(FABRIC)
+    target = leaf.items(FABRIC)
     for what, (netns, command) in HAND.items():
         leaf.device.run(*command, netns=netns)
         assert changes(leaf.read(target), target), f"not seen: {what}"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from underlace.model.capability import Capabilities
-from underlace.model.device import BgpRouter, DeviceObject, L2Vni, Port, Protection, System, TaggedPort, Vrf
+from underlace.model.device import BgpRouter, DeviceObject, L2Vni, Lag, Port, Protection, System, TaggedPort, Vrf
 from underlace.model.device.bgp import DEFAULT_VRF
 from underlace.model.diagnostic import Diagnostic, Where
 from underlace.model.ids import Ref
@@ -84,6 +84,12 @@ def _gaps(item: DeviceObject, capabilities: Capabilities) -> Iterator[_Gap]:
                 "tagged_ports",
                 f"port {item.port} is to carry VLAN {item.vlan} tagged",
                 "Make the port an untagged member (leave vlan out), or use another device.",
+            )
+        case Lag() if not capabilities.lags:
+            yield _Gap(
+                "lags",
+                f"{item.name} is to be made of {', '.join(sorted(item.members))}",
+                "Use its ports one by one, each a member of the V-Net, or use another device.",
             )
         case BgpRouter(vrf=vrf, maximum_paths=int() as paths) if (
             vrf != DEFAULT_VRF and paths > capabilities.vrf_maximum_paths

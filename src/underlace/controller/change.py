@@ -209,7 +209,7 @@ def _dangling(run: Run, r: Resource[Any], hidden: list[Reference]) -> list[Diagn
     if run.actor.sees_all:
         return [dangling(r, x) for x in found]
     # The name of a port has that of its switch in it: to who may read neither, that is one fault.
-    ports = {x.pointer for x in found if x.target.kind == "port"}
+    ports = {x.pointer for x in found if x.target.kind in ("port", "lag")}
     told = [x for x in found if x.target.kind != "switch" or x.pointer not in ports]
     return [msgspec.structs.replace(dangling(r, x), remedy=_advice(run, x.target)) for x in told]
 
@@ -218,8 +218,8 @@ def _advice(run: Run, target: Ref) -> str:
     """What a tenant's user can do about a reference that leads nowhere, as far as they may know."""
     if target.tenant in run.actor.tenants:
         return f"Add the {target.kind}, or correct the name."
-    if target.kind == "port":
-        return "Correct the name, or have an operator assign the port to your tenant."
+    if target.kind in ("port", "lag"):
+        return f"Correct the name, or have an operator assign the {target.kind} to your tenant."
     return (
         f"Correct the name, or ask an operator for the {target.kind}: you may use what is yours or assigned to you."
     )

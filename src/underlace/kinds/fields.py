@@ -113,14 +113,20 @@ def _fabric_reference(text: str) -> str:
     return text
 
 
-def _port(text: str) -> str:
+def is_port(text: str) -> bool:
+    """Whether text is written as a port of a device: PORT@DEVICE."""
     port, at, device = text.partition("@")
-    if not (at and is_interface(port) and is_hostname(device)):
+    return bool(at) and is_interface(port) and is_hostname(device)
+
+
+def _port(text: str) -> str:
+    if not is_port(text):
         raise _fault(f'"{shortened(text)}" is not a port; write PORT@DEVICE, such as swp5@leaf1.')
     return text
 
 
-def _interface_name(text: str) -> str:
+def interface_name(text: str) -> str:
+    """text, if it may name a port; else a fault for pydantic."""
     if not is_interface(text):
         raise _fault(f'"{shortened(text)}" is not an interface name: a letter, then at most 14 of A-Z a-z 0-9 . _ -')
     return text
@@ -170,7 +176,7 @@ FabricReference = Annotated[str, Field(max_length=255), AfterValidator(_fabric_r
 PortReference = Annotated[str, Field(max_length=80), AfterValidator(_port)]
 """A port of a device: PORT@DEVICE."""
 
-InterfaceName = Annotated[str, AfterValidator(_interface_name)]
+InterfaceName = Annotated[str, AfterValidator(interface_name)]
 """The name of a port on its own device."""
 
 Description = Annotated[str, Field(max_length=1_000)]

@@ -21,7 +21,7 @@ from underlace.model.resource import Resource, View
 class Member:
     """A dataclass, not a model: a fabric has tens of thousands of these."""
 
-    port: PortReference = Field(description="A port of a leaf, PORT@DEVICE.")
+    port: PortReference = Field(description="A port or a lag of a leaf, PORT@DEVICE.")
     vlan: Vlan | None = Field(
         default=None,
         description="802.1Q tag on this port; without it the port is an untagged member, of one V-Net only.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from underlace.model.ids import Ref, fabric
@@ -9,6 +10,8 @@ from underlace.model.resource import Claim, Reference
 
 MANAGEMENT = "mgmt0"
 """The port of every switch towards the out-of-band network. Agents live behind it; it is never configured."""
+
+_LAG = re.compile(r"bond[1-9][0-9]{0,3}")
 
 _UNTAGGED = "0000"
 _LAST = "4095"
@@ -30,6 +33,17 @@ def is_front_port(port: str, count: int) -> bool:
     return (
         port.startswith("swp") and number.isascii() and number.isdigit() and number[0] != "0" and int(number) <= count
     )
+
+
+def is_lag(port: str) -> bool:
+    """Whether a port is a link aggregation group, which a `lag` makes of front-panel ports."""
+    return _LAG.fullmatch(port) is not None
+
+
+def member_references(port: str, pointer: str) -> list[Reference]:
+    """What a V-Net's port stands for beside its switch: a lag, which must be there, or what describes the port."""
+    lag = is_lag(split(port)[0])
+    return [Reference(fabric("lag" if lag else "port", port), pointer, soft=not lag)]
 
 
 def port_references(port: str, pointer: str) -> list[Reference]:

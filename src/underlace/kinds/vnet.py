@@ -22,7 +22,7 @@ from underlace.kinds.membership import (
 )
 from underlace.kinds.placement import leaf, placed_mark, placed_vpc, rd, rd_need, site_watches, vrf_objects
 from underlace.kinds.port import no_such_port, port_mtu_space
-from underlace.kinds.ports import is_front_port, listed, member_claim
+from underlace.kinds.ports import is_front_port, is_lag, listed, member_claim, member_references
 from underlace.kinds.profile import mtu_space
 from underlace.kinds.subnet import gateway_space, prefix_space, usable_at
 from underlace.kinds.switch import leaf_space, profile_space
@@ -61,7 +61,7 @@ class Vnet(Kind[VnetSpec]):
         for device, members in by_device(r.spec).items():
             yield Reference(fabric("switch", device), f"/spec/ports/{members[0][0]}/port")
         for i, member in enumerate(r.spec.ports):
-            yield Reference(fabric("port", member.port), f"/spec/ports/{i}/port", True)
+            yield from member_references(member.port, f"/spec/ports/{i}/port")
 
     def claims(self, r: Resource[VnetSpec], view: View) -> Iterable[Claim]:
         if r.spec.type == "l3vpn":
@@ -193,7 +193,7 @@ def _check_leaf(r: Resource[VnetSpec], switch: Resource[Any], members: Members, 
         return
     count = switch.spec.ports
     for i, port, _ in members:
-        if not is_front_port(port, count):
+        if not is_front_port(port, count) and not is_lag(port):
             yield no_such_port(r, place(i), port, device, count)
     profile = view.get(fabric("profile", switch.spec.profile))
     if profile is not None and r.spec.mtu > profile.spec.underlay.mtu - VXLAN_OVERHEAD:
@@ -224,7 +224,7 @@ def _check_members(r: Resource[VnetSpec], view: View) -> Iterable[Diagnostic]:
                     "Remove one of them.",
                 )
             first.add(member.port)
-            port = view.get(fabric("port", member.port))
+            port = view.get(member_references(member.port, "")[0].target)
             if port is not None:
                 yield from _check_port(r, i, member, port)
 
@@ -238,7 +238,7 @@ def _check_port(r: Resource[VnetSpec], i: int, member: Member, port: Resource[An
             "port-of-another-tenant",
             "The port is assigned to another tenant",
             f"V-Net {r.ref.name} names port {member.port}, which is not assigned to {r.ref.tenant}.",
-            f"Choose another port, or have an operator assign it: {{kind: port, name: {member.port}, "
+            f"Choose another port, or have an operator assign it: {{kind: {port.ref.kind}, name: {member.port}, "
             f"spec: {{tenant: {r.ref.tenant}}}}}",
         )
     if port.spec.mtu is not None and port.spec.mtu < r.spec.mtu:

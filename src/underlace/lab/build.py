@@ -25,7 +25,7 @@ from underlace.lab.intent import Intent
 from underlace.lab.namespace import MGMT, Namespace
 from underlace.lab.process import environment, spawn
 from underlace.lab.state import State
-from underlace.lab.topology import Nic, Topology, topology
+from underlace.lab.topology import Nic, Topology, topology, unplayed
 from underlace.model.diagnostic import Diagnostic, Refused
 from underlace.model.document import located
 
@@ -173,6 +173,8 @@ def up(
     owner: pid and start time of a process that the lab shall not outlive.
     """
     lab = topology(intent)
+    if found := unplayed(intent):
+        raise Refused(located(found, intent.written))
     holder.raise_descriptors(MAX_VRFS)
     state = State.create(directory, owner=list(owner or ()), frr=frr.chosen())
     for name in ("logs", "devices"):

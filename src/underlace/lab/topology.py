@@ -212,6 +212,20 @@ def shown_as(intent: Intent, device: str, vpc: Ref) -> int | None:
     return site.public_asn if site is not None else None
 
 
+def unplayed(intent: Intent) -> list[Diagnostic]:
+    """What of an intent no lab has: its hosts have single cables, so nobody would answer a lag."""
+    return [
+        Diagnostic(
+            Where(str(ref)),
+            "lab-has-no-lags",
+            "A lab has no lags",
+            f"Lag {ref.name} is to be made of {', '.join(spec.members)}; the hosts of a lab have no bonds.",
+            "Build the lab from a copy without the lag, in which V-Nets name a single port instead.",
+        )
+        for ref, spec in intent.of("lag")
+    ]
+
+
 def _no_switch(intent: Intent) -> Diagnostic:
     return Diagnostic(
         Where(file=str(intent.directory)),

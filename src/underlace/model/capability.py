@@ -13,6 +13,7 @@ class Capabilities(msgspec.Struct, frozen=True, omit_defaults=True):
     max_vrfs: int = 1_000
     max_underlay_mtu: int = 9_216
     tagged_ports: bool = False
+    lags: bool = False
     closed_underlay: bool = True
     vrf_maximum_paths: int = 1
     why: dict[str, str] = {}

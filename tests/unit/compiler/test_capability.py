@@ -6,12 +6,12 @@ import pytest
 
 from underlace.compiler import check_budget, check_capabilities, limited
 from underlace.model.capability import Capabilities
-from underlace.model.device import BgpRouter, DeviceObject, L2Vni, Port, Protection, System, TaggedPort, Vrf
+from underlace.model.device import BgpRouter, DeviceObject, L2Vni, Lag, Port, Protection, System, TaggedPort, Vrf
 from underlace.model.diagnostic import Diagnostic, Where
 from underlace.model.ids import Ref
 from underlace.model.wire import CANNOT
 
-ABLE = Capabilities("linux", "8.4.4", tagged_ports=True)
+ABLE = Capabilities("linux", "8.4.4", tagged_ports=True, lags=True)
 OWNER = Ref("vnet", "acme", "web")
 
 
@@ -19,6 +19,7 @@ OWNER = Ref("vnet", "acme", "web")
     ("item", "capabilities", "words"),
     [
         (TaggedPort("swp5", 7), Capabilities("linux"), "port swp5 is to carry VLAN 7 tagged"),
+        (Lag("bond1", frozenset({"swp5", "swp6"})), Capabilities("linux"), "bond1 is to be made of swp5, swp6"),
         (System("leaf1", mtu=9_216), Capabilities("linux", max_underlay_mtu=9_000), "its largest is 9000"),
         (
             Port("swp1", mtu=9_216),
@@ -47,6 +48,7 @@ def test_no_gap() -> None:
         Protection(),
         Port("swp1", mtu=9_216),
         TaggedPort("swp5", 7),
+        Lag("bond1", frozenset({"swp6"})),
         Vrf("vpc-1", rd="10.0.0.1:65535"),
         L2Vni(7),
         BgpRouter("default", maximum_paths=64),

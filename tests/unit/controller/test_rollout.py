@@ -265,3 +265,21 @@ def test_what_a_device_says_that_it_lacks_is_refused_at_plan_time(fabric: Rig) -
     (found,) = refused.value.diagnostics
     assert (found.code, found.where.resource) == ("capability-missing", "vnet/acme/tagged")
     assert found.detail.endswith("This device has no 8021q.")
+
+
+def test_a_lag_is_refused_on_a_device_without_bonding(fabric: Rig) -> None:
+    """With the device and its reason; a V-Net that names the lag has no fault of its own."""
+    manifest = fabric.controller.desired(LEAF1)
+    assert manifest is not None
+    lag = doc("lag", "bond1@leaf1", members=["swp12", "swp13"])
+    vnet = doc("vnet", "wide", "acme", vpc="red", ports=[{"port": "bond1@leaf1"}])
+    assert fabric.plan(lag, vnet).revision
+    lacks = Diagnostic(Where(device="leaf1", pointer="/lags"), CANNOT, "s", "This device has no bonding.")
+    held = report(manifest, Outcome.HELD)
+    fabric.controller.report(LEAF1, msgspec.structs.replace(held, diagnostics=(lacks,)))
+    with pytest.raises(Refused) as refused:
+        fabric.plan(lag, vnet)
+    (found,) = refused.value.diagnostics
+    assert (found.code, found.where.resource) == ("capability-missing", "lag/-/bond1@leaf1")
+    assert "On leaf1 " in found.detail
+    assert found.detail.endswith("bond1 is to be made of swp12, swp13. This device has no bonding.")

@@ -7,8 +7,22 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from support.linux_models import base, border, everything, heartbeat, red, red_shared, shared, vnet
+from support.linux_models import (
+    base,
+    bonded,
+    border,
+    everything,
+    heartbeat,
+    red,
+    red_shared,
+    shared,
+    trunk,
+    upstream,
+    vnet,
+    vpc,
+)
 from underlace.diff.change import changes
+from underlace.diff.order import ordered
 from underlace.drivers.linux import LinuxDriver, boot, rules
 from underlace.drivers.linux.native import Bridge, FrrLine, Item, NftTable, PortLink, Route, Vxlan
 from underlace.drivers.protocol import Items
@@ -400,3 +414,60 @@ def test_a_vni_is_known_to_bgp_with_its_rd_before_its_tunnel_stands() -> None:
     items = DRIVER.items(base() + red())
     for key in keys(items, "vxlan"):
         assert ("frr", f"vni {key[2].removeprefix('vni')}") in items[key].refs
+
+
+LAGGED = bonded("bond1", "swp2", "swp6", least=2) + red(("bond1",)) + trunk(("bond1", 10, 10_201, "vpc-2")) + shared()
+
+
+def test_a_lag_comes_back_as_it_is() -> None:
+    assert DRIVER.capabilities().lags
+    for model in (
+        LAGGED,
+        bonded("bond1", "swp2", mode="static"),
+        [*bonded("bond1", "swp5"), *vpc("vpc-9", 50_009, 6), *upstream("vpc-9", "bond1")],
+    ):
+        found = DRIVER.normalise(model)
+        assert (
+            DRIVER.normalise(DRIVER.model(DRIVER.items(model)).values()).items()
+            >= {
+                key: one for key, one in found.items() if key[0] in ("lag", "port", "access-port", "tagged-port")
+            }.items()
+        )
+
+
+def test_members_of_a_lag_have_nothing_of_their_own_but_a_guard() -> None:
+    """What a member takes beside its lag is nothing that an address of the underlay could get, nor any packet at all;
+    what the lag's guard lets through, the member's does too. They join only behind both."""
+    items = DRIVER.items(LAGGED)
+    assert {key[0] for key in items if "swp6" in key} == {"placement", "bond-member"}
+    found = table(items, "vpc-1", "netdev", "underlace_swp6")
+    assert [rule for rule in found.skeleton if "drop" in rule] == [
+        "  ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 "
+        "ether type { ip, ip6, arp, 8021q, 8021ad } counter drop",
+        "  ip daddr @underlay4 counter drop",
+        "  ip6 daddr @underlay6 counter drop",
+    ]
+    assert dict(found.sets)["underlay4"] == {"10.255.0.0/24"}
+    at = {change.key: i for i, change in enumerate(ordered({}, items))}
+    bond, guard = ("bond", "vpc-1", "bond1"), ("nft", "vpc-1", "netdev", "underlace_bond1")
+    for later in (("bond-member", "vpc-1", "swp6"), ("port", "vpc-1", "bond1")):
+        assert at[bond] < at[guard] < at[later]
+    assert at[found.key] < at["bond-member", "vpc-1", "swp6"]
+
+
+def test_a_port_is_let_go_before_it_joins_a_lag_and_has_left_before_it_is_a_port() -> None:
+    plain, lagged = DRIVER.items(base()), DRIVER.items(bonded("bond1", "swp2", "swp6"))
+    steps = [(change.verb, change.key) for change in ordered(plain, lagged)]
+    member, port = ("bond-member", "", "swp6"), ("port", "", "swp6")
+    assert steps.index((Verb.DELETE, port)) < steps.index((Verb.CREATE, member))
+    steps = [(change.verb, change.key) for change in ordered(lagged, plain)]
+    assert steps.index((Verb.DELETE, member)) < steps.index((Verb.CREATE, port))
+
+
+def test_another_mode_takes_the_lag_down_with_all_that_stands_on_it() -> None:
+    before, after = (DRIVER.items(bonded("bond1", "swp2", mode=mode)) for mode in ("lacp", "static"))
+    steps = ordered(before, after)
+    touched = {("bond", "", "bond1"), ("bond-member", "", "swp2"), ("port", "", "bond1")}
+    touched |= {("nft", "", "netdev", "underlace_bond1")}
+    assert {change.key for change in steps} == touched
+    assert {change.verb for change in steps} == {Verb.DELETE, Verb.CREATE}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from underlace.kinds.ports import front_ports, is_front_port, listed, member_claim, split, whole_claim
+from underlace.kinds.ports import front_ports, is_front_port, is_lag, listed, member_claim, split, whole_claim
 
 
 def test_front_ports_are_numbered_from_one() -> None:
@@ -15,6 +15,13 @@ def test_front_ports_are_numbered_from_one() -> None:
 @pytest.mark.parametrize("port", ["swp0", "swp4", "swp01", "swp", "eth1", "swp1.5", "mgmt0", "swp²", "swp-1", "Swp1"])
 def test_other_ports_are_not_there(port: str) -> None:
     assert not is_front_port(port, 3)
+
+
+@pytest.mark.parametrize("port", ["bond", "bond0", "bond01", "bond10000", "bond1.5", "swp1", "bond²", "Bond1"])
+def test_other_names_are_no_lags(port: str) -> None:
+    assert not is_lag(port)
+    assert is_lag("bond1")
+    assert is_lag("bond9999")
 
 
 def test_split() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from underlace.lab import intent
+from underlace.lab.build import up
 from underlace.lab.topology import Cable, End, bfd_interval, topology
 from underlace.model.diagnostic import Refused
 
@@ -56,6 +57,14 @@ def test_an_upstream_router_expects_the_site_s_public_as() -> None:
 def test_intent_without_a_switch_is_no_lab() -> None:
     with pytest.raises(Refused, match="declares no switch"):
         topology(intent.parse([{"kind": "site", "name": "dc", "spec": {}}], Path("x")))
+
+
+def test_an_intent_with_lags_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    lag = {"kind": "lag", "name": "bond1@leaf1", "spec": {"members": ["swp1", "swp2"]}}
+    with pytest.raises(Refused, match="bond1@leaf1 is to be made of swp1, swp2") as refused:
+        up(intent.parse(documents(lag), Path("x")), tmp_path / "lab")
+    assert [d.code for d in refused.value.diagnostics] == ["lab-has-no-lags"]
+    assert not (tmp_path / "lab").exists()
 
 
 def test_a_cable_to_an_unknown_node_is_left_to_the_controller() -> None:

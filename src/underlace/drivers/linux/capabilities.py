@@ -19,6 +19,7 @@ def capabilities(version: str = "") -> Capabilities:
         max_vrfs=1_000,
         max_underlay_mtu=9_216,
         tagged_ports=True,
+        lags=True,
         closed_underlay=True,
         vrf_maximum_paths=16 if major >= 10 else 1,
         why={

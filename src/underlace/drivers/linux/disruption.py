@@ -12,6 +12,7 @@ from underlace.model.device import (
     DeviceObject,
     EvpnPeer,
     L2Vni,
+    Lag,
     Leak,
     Port,
     RoutedPort,
@@ -61,6 +62,8 @@ _FIELDS: Mapping[type[DeviceObject], Mapping[str, Disruption]] = {
     Svi: {"vrf": Disruption.OUTAGE, "mac": Disruption.FLAP, "addresses": Disruption.HITLESS},
     # A port that changes its namespace goes down and comes up again (hazards 5).
     AccessPort: {"vni": Disruption.OUTAGE, "vrf": Disruption.OUTAGE},
+    # Another mode is another bond; a member that leaves takes its flows to the others.
+    Lag: {"mode": Disruption.OUTAGE, "members": Disruption.FLAP, "minimum_links": Disruption.FLAP},
     TaggedPort: {"vni": Disruption.OUTAGE, "vrf": Disruption.OUTAGE},
     RoutedPort: {"vrf": Disruption.OUTAGE, "addresses": Disruption.HITLESS, "mtu": Disruption.FLAP},
     Leak: {"number": Disruption.FLAP, "side": Disruption.FLAP},
@@ -70,8 +73,8 @@ _FIELDS: Mapping[type[DeviceObject], Mapping[str, Disruption]] = {
 _GONE = frozenset({"system", "bgp-router", "bgp-neighbor", "evpn-peer", "vrf", "l2vni", "svi"})
 """Types whose removal takes something away from what stays. Removing anything else hurts only what is removed."""
 
-_MOVES = frozenset({"access-port", "routed-port"})
-"""Types whose coming or going moves a port between namespaces."""
+_MOVES = frozenset({"access-port", "routed-port", "lag"})
+"""Types whose coming or going moves a port between namespaces, or into a lag."""
 
 
 def disruption(change: Change[DeviceObject]) -> Disruption:

@@ -54,6 +54,11 @@ NETWORK = Bounds(16_384, 32_768, 1_000, 5_000, 2_000)
 _SPANNING_TREE = "  ether daddr { 01:00:0c:cc:cc:cd, 01:80:c2:00:00:00 } counter drop"
 """A server has no say in the tree of a network that is behind a bridge port. Between such ports it passes."""
 
+_LINK_LOCAL = (
+    "  ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 ether type { ip, ip6, arp, 8021q, 8021ad } counter drop"
+)
+"""What is neither LACP nor LLDP nor spanning tree, to an address of theirs."""
+
 _UNNUMBERED = frozenset({"0.0.0.0/32", "::/128", "fe80::/10"})
 """Sources of hosts that have no address yet, and link-local ones."""
 
@@ -107,6 +112,19 @@ def guard(netns: str, port: str, behind: Behind, underlay: frozenset[str], rate:
     if subnets is not None:
         sets = (*sets, *prefix_sets("hosts", collapsed(subnets | _UNNUMBERED)))
     return NftTable(netns, "netdev", names.guard(port), skeleton, tuple(sorted(sets)))
+
+
+def member_guard(netns: str, port: str, underlay: frozenset[str]) -> NftTable:
+    """Of a member of a lag: a part of what the lag's guard drops, where the kernel lets a frame in beside the lag.
+
+    One for a link-local group address that enters by a member that LACP does not use is the member's own; and between
+    its coming up and its joining, so is any.
+    """
+    hook = f'  type filter hook ingress device "{port}" priority -500; policy accept;'
+    families = underlay_families(underlay)
+    rules = (_LINK_LOCAL, *closed(families, CLOSED_RULE.strip()))
+    skeleton = (*underlay_sets(families), " chain ingress {", hook, *rules, " }")
+    return NftTable(netns, "netdev", names.guard(port), skeleton, tuple(sorted(underlay_elements(underlay))))
 
 
 def _tags(use: Use, tags: Mapping[int, str]) -> list[str]:

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import cast
 
-from underlace.drivers.linux import boot, config, duplicates, kernel, limits, names, programs, rules
+from underlace.drivers.linux import bonding, boot, config, duplicates, kernel, limits, names, programs, rules
 from underlace.drivers.linux.addresses import Addresses
 from underlace.drivers.linux.execute import Executor
 from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link, read_settings
@@ -46,6 +46,7 @@ class LinuxDoor:
         self._namespaces = Namespaces(main_netns, Path(run_dir, "netns"), Path(netns_dir))
         self._memory = rules.Memory(Path(run_dir, "underlace-rules.json"))
         self._tags = Tags(self._namespaces, Path(run_dir, "underlace-programs"))
+        self._bonding = bonding.Bonding(self._namespaces)
         self._executor = Executor(self._namespaces, self._memory, self._tags)
         self._addresses = Addresses(self._namespaces)
         self._neighbours = Neighbours(self._namespaces, Path(run_dir))
@@ -101,7 +102,7 @@ class LinuxDoor:
         settings = read_settings("", NETNS_SETTINGS)
         if netns != names.MAIN or dict(settings)[FORWARDING[0]] == "1":
             found.append(Netns(netns, settings, kernel.loopback_up(seen)))
-        found += kernel.links(netns, seen, _settings_of)
+        found += [*kernel.links(netns, seen, _settings_of), *bonding.read(netns, seen)]
         tables = list(rules.listings(programs.ask("nft", "-s", "list", "ruleset")))
         found += [self._memory.table(netns, listing) for listing in tables]
         self._claims[netns] = claimed = duplicates.claims(netns, tables, found[before:])
@@ -140,9 +141,10 @@ class LinuxDoor:
         return duplicates.duplicates(chain.from_iterable(self._claims.values()))
 
     def lacks(self) -> dict[str, str]:
-        """Tagged ports, where neither kernel nor privilege is there for them."""
+        """Tagged ports, where neither kernel nor privilege is there for them; lags, where the kernel has no bonds."""
         means = self._tags.means
-        return {} if means.way else {"tagged_ports": f"This device has {means.lacking}."}
+        found = {"tagged_ports": "" if means.way else means.lacking, "lags": self._bonding.lacking}
+        return {feature: f"This device has {lacking}." for feature, lacking in found.items() if lacking}
 
     def save(self, items: Items) -> None:
         """Write FRR's boot files; the kernel's part comes from the agent's cache after a reboot."""

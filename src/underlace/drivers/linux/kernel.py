@@ -22,13 +22,15 @@ class AddressInfo(msgspec.Struct, frozen=True):
 
 
 class LinkData(msgspec.Struct, frozen=True):
-    """info_data of a VXLAN link, or of a VLAN's."""
+    """info_data of a VXLAN link, of a VLAN's or of a bond."""
 
     id: int | str = 0
     protocol: str = ""
     local: str = ""
     port: int = 0
     learning: bool = True
+    mode: int | str = ""
+    min_links: int = 0
 
 
 class SlaveData(msgspec.Struct, frozen=True):
@@ -106,7 +108,9 @@ def decode_routes(output: str, everywhere: str) -> list[RouteInfo]:
 
 
 def links(netns: str, found: Iterable[Link], settings: ReadSettings) -> Iterator[Item]:
-    """Items of a namespace's links; those of pairs are left to `pairs`."""
+    """Items of a namespace's links; those of pairs are left to `pairs`, lags and their members to `bonding`."""
+    found = list(found)
+    bonds = {link.ifname for link in found if is_bond(link)}
     for link in found:
         kind = link.linkinfo.info_kind
         if kind == "bridge" and names.BRIDGE_PATTERN.fullmatch(link.ifname):
@@ -114,19 +118,26 @@ def links(netns: str, found: Iterable[Link], settings: ReadSettings) -> Iterator
             yield Bridge(netns, link.ifname, link.address, link.mtu, held, link.up)
         elif kind == "vxlan" and names.VXLAN_PATTERN.fullmatch(link.ifname):
             yield _vxlan(netns, link)
-        elif _is_ours(netns, link):
-            held = settings(link.ifname, PORT_SETTINGS)
-            if not _is_tag(link):
+        elif is_ours(netns, link):
+            if not _is_tag(link) and not is_bond(link):
                 yield Placement(netns, link.ifname)
+            if link.master in bonds:
+                continue
+            held = settings(link.ifname, PORT_SETTINGS)
             yield PortLink(netns, link.ifname, link.up, link.mtu, link.master, held)
         elif link.ifname != names.LOOPBACK:
             continue
         yield from _addresses(netns, link)
 
 
-def _is_ours(netns: str, link: Link) -> bool:
-    named = names.PORT_PATTERN.fullmatch(link.ifname) is not None or _is_tag(link)
+def is_ours(netns: str, link: Link) -> bool:
+    """Whether a link is a port, a lag or a VLAN of one that Underlace has."""
+    named = names.PORT_PATTERN.fullmatch(link.ifname) is not None or _is_tag(link) or is_bond(link)
     return named and (netns != names.MAIN or link.ifalias.split()[:1] == [ALIAS])
+
+
+def is_bond(link: Link) -> bool:
+    return names.BOND_PATTERN.fullmatch(link.ifname) is not None and link.linkinfo.info_kind == "bond"
 
 
 def _is_tag(link: Link) -> bool:
@@ -154,7 +165,7 @@ class TagLink(NamedTuple):
 def tags(netns: str, found: Iterable[Link]) -> Iterator[TagLink]:
     """VLANs of ports among the links of a namespace. Without an alias nobody knows where the port is."""
     for link in found:
-        if _is_tag(link) and _is_ours(netns, link):
+        if _is_tag(link) and is_ours(netns, link):
             ours, _, trunk = link.ifalias.partition(" ")
             yield TagLink(netns, link, *names.untag(link.ifname), trunk if ours == ALIAS else "?")
 

@@ -9,9 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from underlace.drivers.linux import names
+from underlace.drivers.linux import bonding, names
 from underlace.drivers.linux.kernel import ALIAS
-from underlace.drivers.linux.native import Address, Bridge, Item, Pair, Placement, PortLink, Route, Settings, Vxlan
+from underlace.drivers.linux.native import (
+    Address,
+    Bond,
+    BondMember,
+    Bridge,
+    Item,
+    Pair,
+    Placement,
+    PortLink,
+    Route,
+    Settings,
+    Vxlan,
+)
 from underlace.model.change import Change, Verb
 
 
@@ -34,6 +46,8 @@ def work(change: Change[Item], main_path: str) -> Iterator[Work]:
             yield from _vxlan(vxlan, before if isinstance(before, Vxlan) else None, change.verb)
         case Placement() as placement:
             yield from _placement(placement, change.verb, main_path)
+        case Bond(netns=netns) | BondMember(netns=netns):
+            yield Work(netns, bonding.lines(change))
         case PortLink() as port:
             yield from _port(port, before if isinstance(before, PortLink) else None, change.verb)
         case Address() as address:
@@ -125,7 +139,8 @@ def _address(address: Address, verb: Verb) -> Work:
     replaced = f"addr replace {address.address} dev {address.link}{nodad}"
     if verb is Verb.DELETE:
         # A link that was down meanwhile has lost its IPv6 addresses: so that there is one to delete.
-        before = (replaced,) if nodad and names.PORT_PATTERN.fullmatch(address.link) else ()
+        port = names.PORT_PATTERN.fullmatch(address.link) or names.BOND_PATTERN.fullmatch(address.link)
+        before = (replaced,) if nodad and port else ()
         return Work(address.netns, (*before, f"addr del {address.address} dev {address.link}"))
     return Work(address.netns, (replaced,))
 

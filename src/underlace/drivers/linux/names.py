@@ -15,8 +15,11 @@ VRF_PATTERN = re.compile(r"vpc-[0-9]+")
 PORT_PATTERN = re.compile(r"swp[0-9]+(?:s[0-9]+)?")
 """Front-panel ports; any other physical link is left alone."""
 
-TAG_PATTERN = re.compile(r"(swp[0-9]+(?:s[0-9]+)?)\.([0-9]+)")
-"""A VLAN of a port, as a link of its own."""
+BOND_PATTERN = re.compile(r"bond[1-9][0-9]*")
+"""Lags; the kernel's own first bond, bond0, is none."""
+
+TAG_PATTERN = re.compile(r"(swp[0-9]+(?:s[0-9]+)?|bond[1-9][0-9]*)\.([0-9]+)")
+"""A VLAN of a port or of a lag, as a link of its own."""
 
 BRIDGE_PATTERN = re.compile(r"br([0-9]+)")
 VXLAN_PATTERN = re.compile(r"vni([0-9]+)")

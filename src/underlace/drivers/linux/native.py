@@ -11,35 +11,13 @@ An arrow is a reference: its target exists first and goes last.
 
 from __future__ import annotations
 
-import msgspec
-
 from underlace.drivers.linux import frr, names
+from underlace.drivers.linux.bond import Bond, BondMember
+from underlace.drivers.linux.item import Item, netns_key
 from underlace.model.change import Key
 
 Settings = tuple[tuple[str, str], ...]
 """Kernel settings below /proc/sys/net, for a link without the part that names it: (path, value), sorted."""
-
-NOTHING: frozenset[str] = frozenset()
-
-
-class Item(msgspec.Struct, frozen=True, tag=True):
-    """One piece of native state."""
-
-    @property
-    def key(self) -> Key:
-        raise TypeError(f"{type(self).__name__} has no key")
-
-    @property
-    def refs(self) -> frozenset[Key]:
-        return frozenset()
-
-    @property
-    def claims(self) -> frozenset[str]:
-        return NOTHING
-
-
-def netns_key(name: str) -> Key:
-    return ("netns", name)
 
 
 class Netns(Item, frozen=True, tag="netns"):
@@ -140,7 +118,7 @@ class Tag(Item, frozen=True, tag="tag"):
 
     @property
     def refs(self) -> frozenset[Key]:
-        return frozenset({netns_key(self.netns), ("placement", self.trunk, names.untag(self.link)[0])})
+        return frozenset({netns_key(self.netns), _made_by(self.trunk, names.untag(self.link)[0])})
 
     @property
     def claims(self) -> frozenset[str]:
@@ -157,7 +135,9 @@ def on_tag(netns: str, link: str) -> tuple[Key, Key]:
 
 
 def _made_by(netns: str, port: str) -> Key:
-    """What puts a port, or a VLAN of one, where it is."""
+    """What puts a port, a lag, or a VLAN of one, where it is."""
+    if names.BOND_PATTERN.fullmatch(port):
+        return ("bond", netns, port)
     return tag_key(netns, port) if names.TAG_PATTERN.fullmatch(port) else ("placement", netns, port)
 
 
@@ -185,6 +165,10 @@ class PortLink(Item, frozen=True, tag="port"):
         if self.bridge:
             needed.add(("bridge", self.netns, self.bridge))
         return frozenset(needed)
+
+    @property
+    def claims(self) -> frozenset[str]:
+        return frozenset({f"link:{self.port}"})
 
 
 class Address(Item, frozen=True, tag="address"):
@@ -369,6 +353,8 @@ AnyItem = (
     | Bridge
     | Vxlan
     | Placement
+    | Bond
+    | BondMember
     | Tag
     | PortLink
     | Address
@@ -380,3 +366,30 @@ AnyItem = (
     | EvpnVrf
 )
 """The closed union of native items."""
+
+__all__ = [
+    "Address",
+    "AnyItem",
+    "Bond",
+    "BondMember",
+    "Bridge",
+    "EvpnVni",
+    "EvpnVrf",
+    "FrrLine",
+    "Item",
+    "Netns",
+    "NftTable",
+    "Pair",
+    "Placement",
+    "PortLink",
+    "Route",
+    "Settings",
+    "Tag",
+    "Vxlan",
+    "netns_key",
+    "on_tag",
+    "pair_key",
+    "passed",
+    "passing",
+    "tag_key",
+]

@@ -21,6 +21,7 @@ from underlace.model.device import (
     EvpnPeer,
     Key,
     L2Vni,
+    Lag,
     Leak,
     Port,
     Protection,
@@ -53,6 +54,7 @@ class Objects:
 
     def __init__(self, objects: Iterable[DeviceObject]) -> None:
         self.all: dict[Key, DeviceObject] = {one.key: one for one in objects}
+        self._lags = {member: lag for lag in self.of(Lag) for member in lag.members}
 
     def of(self, kind: type[T]) -> list[T]:
         return [one for one in self.all.values() if isinstance(one, kind)]
@@ -71,6 +73,10 @@ class Objects:
     def vrf_of_vni(self, vni: int | None) -> str:
         domain = self.get(L2Vni, ("l2vni", str(vni)))
         return (domain.vrf if domain else None) or names.MAIN
+
+    def lag_of(self, port: str) -> Lag | None:
+        """The lag that a port is a member of."""
+        return self._lags.get(port)
 
     def routed(self, port: str) -> RoutedPort | None:
         return self.get(RoutedPort, ("routed-port", port))
@@ -91,6 +97,8 @@ def _resolve(one: DeviceObject, model: Objects) -> DeviceObject | None:
             return _protection(one)
         case Port():
             return _port(one, model)
+        case Lag():
+            return replace(one, mode=one.mode or "lacp", minimum_links=one.minimum_links or 1)
         case BgpRouter():
             return _router(one, model)
         case BgpNeighbor():
@@ -184,6 +192,8 @@ def collapsed(prefixes: frozenset[str]) -> frozenset[str]:
 
 
 def _port(one: Port, model: Objects) -> Port:
+    if (lag := model.lag_of(one.name)) is not None:
+        return Port(one.name, underlay=False, enabled=True, mtu=_link_mtu(lag.name, model))
     enabled = True if one.enabled is None else one.enabled
     mtu = _link_mtu(one.name, model)
     addresses = _interfaces(one.addresses) if one.underlay else frozenset()

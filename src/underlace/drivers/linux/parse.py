@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from underlace.drivers.linux import filters, guards, names, parse_frr, render
+from underlace.drivers.linux import bonds, filters, guards, names, parse_frr, render
 from underlace.drivers.linux.native import (
     Address,
+    Bond,
+    BondMember,
     Bridge,
     EvpnVni,
     EvpnVrf,
@@ -124,6 +126,8 @@ def _ports(native: Native) -> Iterator[DeviceObject]:
             continue
         own = native.addresses(link.netns, link.port) if guard is None else frozenset()
         yield Port(link.port, underlay=guard is None, enabled=link.up, mtu=link.mtu, addresses=own)
+        if (bond := native.get(Bond, ("bond", link.netns, link.port))) is not None:
+            yield from bonds.objects(bond, native.of(BondMember), link.mtu)
         if domain is not None:
             yield AccessPort(link.port, int(domain[1]), link.netns, network)
         elif link.netns != names.MAIN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_interface
 
-from underlace.drivers.linux import filters, guards, names, render_frr
+from underlace.drivers.linux import bonds, filters, guards, names, render_frr
 from underlace.drivers.linux.native import (
     Address,
     AnyItem,
@@ -31,6 +31,7 @@ from underlace.model.device import (
     DeviceObject,
     EvpnPeer,
     L2Vni,
+    Lag,
     Leak,
     Port,
     Protection,
@@ -141,6 +142,8 @@ def _ports(model: Objects) -> Iterator[AnyItem]:
         tagged.setdefault(tag.port, []).append(tag)
     ports = _Ports(model)
     for port in model.of(Port):
+        if model.lag_of(port.name) is not None:
+            continue  # it comes with its lag, and has nothing of its own
         yield from ports.port(port, bridged.get(port.name), tagged.get(port.name, ()))
     for routed in model.of(RoutedPort):
         for address in routed.addresses:
@@ -163,7 +166,11 @@ class _Ports:
             netns, bridge = member.vrf or names.MAIN, names.bridge(member.vni)
         elif routed is not None:
             netns = routed.vrf or names.MAIN
-        yield Placement(netns, name)
+        lag = self._model.get(Lag, ("lag", name))
+        yield from (Placement(netns, one) for one in ((name,) if lag is None else sorted(lag.members)))
+        if lag is not None:
+            yield from bonds.items(lag, netns)
+            yield from (guards.member_guard(netns, one, self._closed) for one in sorted(lag.members))
         link_local = bool(port.underlay) or routed is not None
         yield PortLink(netns, name, bool(port.enabled), _mtu(port), bridge, port_settings(link_local))
         of_tags = {tag.vlan: tag.vrf or names.MAIN for tag in tags}

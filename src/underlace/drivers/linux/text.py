@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from underlace.drivers.linux import frr, names
 from underlace.drivers.linux.native import (
     Address,
+    Bond,
+    BondMember,
     Bridge,
     EvpnVni,
     EvpnVrf,
@@ -54,6 +56,10 @@ def _kernel_lines(item: Item) -> Iterator[tuple[str, str]]:
             yield item.netns, f"vxlan {item.name} id {item.vni} local {item.local} mtu {item.mtu}"
         case Placement():
             yield item.netns, f"port {item.port}"
+        case Bond():
+            yield item.netns, f"bond {item.name} mode {item.mode} min_links {item.minimum_links}"
+        case BondMember():
+            yield item.netns, f"member {item.port} of {item.bond}"
         case Tag():
             yield item.netns, f"vlan {names.untag(item.link)[1]} of {names.untag(item.link)[0]}"
         case PortLink():

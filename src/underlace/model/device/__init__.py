@@ -9,13 +9,14 @@ import msgspec
 
 from underlace.model.device.base import DeviceObject, FieldConflict, Key, merge_objects
 from underlace.model.device.bgp import DEFAULT_VRF, Bfd, BgpNeighbor, BgpRouter, EvpnPeer
-from underlace.model.device.system import Port, Protection, System
+from underlace.model.device.system import Lag, Port, Protection, System
 from underlace.model.device.vpc import AccessPort, L2Vni, Leak, RoutedPort, StaticRoute, Svi, TaggedPort, Vrf
 
 AnyObject = (
     System
     | Protection
     | Port
+    | Lag
     | BgpRouter
     | BgpNeighbor
     | EvpnPeer
@@ -64,6 +65,7 @@ __all__ = [
     "FieldConflict",
     "Key",
     "L2Vni",
+    "Lag",
     "Leak",
     "Model",
     "Port",

@@ -53,3 +53,27 @@ class Port(DeviceObject, frozen=True, tag="port"):
     @property
     def key(self) -> Key:
         return ("port", self.name)
+
+
+class Lag(DeviceObject, frozen=True, tag="lag"):
+    """What makes one port of several (IEEE 802.1AX). Needs the capability `lags`. Its `Port` has the same name.
+
+    mode: "lacp" or "static". minimum_links: members that must carry, or the port is down.
+    """
+
+    name: str
+    members: frozenset[str] = frozenset()
+    mode: str | None = None
+    minimum_links: int | None = None
+
+    @property
+    def key(self) -> Key:
+        return ("lag", self.name)
+
+    @property
+    def refs(self) -> frozenset[Key]:
+        return frozenset(("port", port) for port in (self.name, *self.members))
+
+    @property
+    def claims(self) -> frozenset[str]:
+        return frozenset(f"port:{member}" for member in self.members)
