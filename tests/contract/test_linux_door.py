@@ -7,6 +7,7 @@ the property tests show on the fake holds for the real one.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -22,12 +23,14 @@ from msgspec.structs import replace
 
 from support.device_ns import DeviceNamespace, missing
 from support.fake_linux import FakeLinuxDoor
+from support.frames import End
 from support.linux_models import (
     ASN,
     PORTS,
     Objects,
     as_route_server,
     base,
+    bonded,
     border,
     everything,
     heartbeat,
@@ -455,3 +458,38 @@ def test_both_refuse_in_the_same_words(bench: Bench) -> None:
     for what, plan in refusals().items():
         real, fake = bench.refused(*plan)
         assert fake in real, what
+
+
+def test_a_kernel_without_bonding_says_so(bench: Bench) -> None:
+    lacking = bench.device.call(bench.door.lacks).get("lags", "")
+    if not lacking:
+        pytest.skip("the kernel has bonding (tests/contract/test_bonds.py)")
+    assert lacking == "This device has no bonding in the kernel (Error: Unknown device type.)."
+    failed = bench.run(ordered(bench.read(), DRIVER.items(bonded("bond1", "swp2"))))
+    assert [one.answer for one in failed] == ["Error: Unknown device type."]
+
+
+def test_the_guard_of_a_member_drops_what_would_enter_beside_the_lag(bench: Bench) -> None:
+    """On a port by itself, as a member is before it joins, and for link-local groups while LACP does not use it."""
+    target = {
+        key: item
+        for key, item in DRIVER.items(bonded("bond1", "swp6")).items()
+        if key[0] != "frr-line" and not any(word in key[0] + key[-1] for word in ("bond", "frr"))
+    }
+    guard = ("nft", "", "netdev", "underlace_swp6")
+    assert bench.run(ordered(bench.read(), target)) == []
+    assert bench.read()[guard] == target[guard]
+    for link in ("swp6", "x-swp6"):
+        bench.device.run("ip", "link", "set", link, "up")
+    end = bench.device.call(End, "x-swp6")
+    dropped = r"counter packets 1 "
+
+    def counted() -> int:
+        return len(re.findall(dropped, bench.device.run("nft", "list", "table", "netdev", "underlace_swp6")))
+
+    spoofed = bytes.fromhex("4500001c00000000401100000a0909090aff0001" + "12b512b500080000")
+    for group, counters in (("0180c2000002", 0), ("0180c200000e", 1), ("020000000001", 2)):
+        kind = "8809" if counters == 0 else "0800"
+        end.send(bytes.fromhex(group + "020000000009" + kind) + spoofed.ljust(46, b"\0"))
+        poll(f"{counters} frames to be dropped", lambda n=counters: counted() == n)  # type: ignore[misc]
+    end.close()
