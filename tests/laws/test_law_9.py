@@ -30,7 +30,7 @@ from underlace.model.resource import Resource, View
 MARK = "Evil.text"
 """A name that every rule allows. It stands for all of them: where it gets, any other would."""
 
-PRINTED = frozenset({"switch", "server", "port"})
+PRINTED = frozenset({"switch", "server", "port", "lag"})
 """Kinds whose names are host names and interface names by their own rule: they do name things on devices."""
 
 PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ._:@/()+#-")

@@ -16,14 +16,22 @@ _FIRST_FREE = 4
 
 
 class _Ports:
-    """Front-panel ports that are still free, and VLANs on trunks."""
+    """Front-panel ports and lags that are still free, and VLANs on trunks."""
 
     def __init__(self, leaves: list[str]) -> None:
         self._free = {leaf: [f"swp{n}@{leaf}" for n in range(_FIRST_FREE, _PORTS + 1)] for leaf in leaves}
         self._vlan = 1
 
-    def take(self, leaf: str) -> str | None:
-        return self._free[leaf].pop() if self._free[leaf] else None
+    def take(self, leaf: str, cable: bool = False) -> str | None:
+        """A free one; with `cable`, one that is no lag."""
+        found = [port for port in self._free[leaf] if not (cable and port.startswith("bond"))]
+        if not found:
+            return None
+        self._free[leaf].remove(found[-1])
+        return found[-1]
+
+    def offer(self, leaf: str, port: str) -> None:
+        self._free[leaf].append(port)
 
     def vlan(self) -> int:
         self._vlan += 1
@@ -41,6 +49,7 @@ def intents(draw: st.DrawFn) -> list[Document]:
     leaves = [d.name for d in found if d.kind == "switch" and d.spec["role"] == "leaf"]
     ports = _Ports(leaves)
     found += _ports(draw, ports, leaves)
+    found += _lags(draw, ports, leaves)
     vpcs = list(_tenants(draw, found))
     for i, (tenant, vpc, block) in enumerate(vpcs):
         found += _vnets(draw, ports, leaves, tenant, vpc, block)
@@ -105,6 +114,16 @@ def _ports(draw: st.DrawFn, ports: _Ports, leaves: list[str]) -> Iterator[Docume
     yield document("port", port, {"enabled": enabled, "mtu": mtu, "description": "to r1"})
 
 
+def _lags(draw: st.DrawFn, ports: _Ports, leaves: list[str]) -> Iterator[Document]:
+    """Lags that others may be given, first of all."""
+    for leaf in draw(st.lists(st.sampled_from(leaves), unique=True, max_size=2)):
+        taken = [ports.take(leaf, cable=True) for _ in range(draw(st.integers(1, 2)))]
+        members = [port.partition("@")[0] for port in taken if port is not None]
+        mode = draw(st.sampled_from(["lacp", "static"]))
+        yield document("lag", f"bond1@{leaf}", {"members": members, "mode": mode})
+        ports.offer(leaf, f"bond1@{leaf}")
+
+
 def _tenants(draw: st.DrawFn, found: list[Document]) -> Iterator[tuple[str, str, int]]:
     """(tenant, VPC, second byte of its addresses): some VPCs have the same addresses."""
     for t in range(draw(st.integers(1, 2))):
@@ -167,7 +186,7 @@ def _links(
 
 
 def _session(draw: st.DrawFn, ports: _Ports, leaves: list[str], tenant: str, vpc: str, i: int) -> Iterator[Document]:
-    if (port := ports.take(draw(st.sampled_from(leaves)))) is None:
+    if (port := ports.take(draw(st.sampled_from(leaves)), cable=True)) is None:
         return
     border = draw(st.booleans())
     spec: dict[str, Any] = {
