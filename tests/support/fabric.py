@@ -162,6 +162,7 @@ class Pinger:
     def __init__(self, fabric: Fabric, source: str, address: str, interval: float = 0.02) -> None:
         node = fabric.node(source)
         self.what = f"{source} to {address}"
+        self.enough = time.monotonic() + 50 * interval
         argv = node.command(["ping", "-n", "-i", str(interval), "-W", "1", address])
         self.process = subprocess.Popen(
             argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=node.environment()
@@ -176,7 +177,8 @@ class Pinger:
         return int(found[1]), int(found[2])
 
     def lost(self) -> int:
-        """Packets lost; the last one may still have been under way."""
+        """Packets lost; the last one may still have been under way. Of a few packets it would say nothing."""
+        poll(f"ping {self.what} to have sent something", lambda: time.monotonic() > self.enough)
         sent, received = self.stop()
         assert sent > 10, f"ping {self.what} sent only {sent}"
         return max(0, sent - received - 1)
