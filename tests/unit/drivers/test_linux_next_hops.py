@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from underlace.drivers.linux.next_hops import concerns, lost, used, vtep_of
+from underlace.drivers.linux.next_hops import LOOKS, concerns, looks, lost, used, vtep_of
 
 ROUTES = """[
  {"dst":"10.1.1.12","gateway":"10.255.0.4","dev":"br10002","protocol":"bgp","flags":["onlink"]},
@@ -75,3 +75,17 @@ def _route(protocol: int) -> bytes:
 )
 def test_concerns(data: bytes, expected: bool) -> None:
     assert concerns(data) is expected
+
+
+def test_a_late_look_puts_no_new_one_off() -> None:
+    """A VRF that was looked at a second after a loss waits for its last look; packets of the next loss must not."""
+    left = [look for look in looks(100.0) if look > 102.0]
+    assert left == [105.0]
+    assert looks(102.0, left) == [102.0 + after for after in LOOKS]
+
+
+def test_a_busy_vrf_is_looked_at() -> None:
+    due = looks(100.0)
+    for n in range(10):
+        due = looks(100.0 + n / 100, due)
+    assert due[0] == 100.0 + LOOKS[0]

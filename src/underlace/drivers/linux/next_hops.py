@@ -19,7 +19,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 
@@ -111,6 +111,16 @@ def lost(routes: Iterable[tuple[str, str]], neighbours: str, entries: str) -> tu
             line = f"fdb replace {mac} dev {vxlan} dst {vtep} self extern_learn"
             of_bridge += [] if line in of_bridge else [line]
     return of_ip, of_bridge
+
+
+def looks(now: float, due: Sequence[float] = ()) -> list[float]:
+    """When to look at a VRF that was heard of now. due: when it was to be looked at anyway, the earliest first.
+
+    What is due sooner stays, or a busy VRF would never be looked at; a late look left of an earlier loss puts nothing
+    off, or packets of this one would die until then.
+    """
+    first, *later = (now + after for after in LOOKS)
+    return [min((first, *due[:1])), *later]
 
 
 def concerns(data: bytes) -> bool:
@@ -215,9 +225,7 @@ class NextHops:
     def _look_at(self, vrfs: Iterable[str]) -> None:
         now = time.monotonic()
         for vrf in vrfs:
-            # The first look is not put off by what follows, or a busy VRF would never be looked at.
-            first = self._due[vrf][0] if vrf in self._due else now + LOOKS[0]
-            self._due[vrf] = [first, *(now + after for after in LOOKS[1:])]
+            self._due[vrf] = looks(now, self._due.get(vrf, ()))
 
     def mend(self, vrf: str) -> None:
         """Put back what the VRF's routes use and does not exist. Raises OSError."""
