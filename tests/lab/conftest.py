@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support.fabric import ARTEFACTS, CONVERGENCE_SECONDS, collect, intent_with, new_place, settled
+from support.fabric import ARTEFACTS, CONVERGENCE_SECONDS, Pinger, collect, intent_with, new_place, settled
 from underlace.lab import build, flows, intent
 from underlace.lab.expect import matrix
 from underlace.lab.fabric import Fabric
@@ -22,6 +22,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Everything here starts a fabric."""
     if Path(item.path).is_relative_to(Path(__file__).parent):
         item.add_marker(pytest.mark.lab)
+
+
+@pytest.fixture(autouse=True)
+def pings_end() -> Iterator[None]:
+    """Those of a test that failed would be found open in the middle of another test."""
+    yield
+    for ping in tuple(Pinger.running):
+        ping.stop()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -159,6 +159,8 @@ def intent_with(directory: Path, *extra: dict[str, Any]) -> Path:
 class Pinger:
     """A ping that runs all the time, and what it lost."""
 
+    running: ClassVar[set[Pinger]] = set()
+
     def __init__(self, fabric: Fabric, source: str, address: str, interval: float = 0.02) -> None:
         node = fabric.node(source)
         self.what = f"{source} to {address}"
@@ -167,9 +169,11 @@ class Pinger:
         self.process = subprocess.Popen(
             argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=node.environment()
         )
+        self.running.add(self)
 
     def stop(self) -> tuple[int, int]:
         """(sent, received)."""
+        self.running.discard(self)
         self.process.send_signal(signal.SIGINT)
         said = self.process.communicate(timeout=20)[0]
         found = re.search(r"(\d+) packets transmitted, (\d+) received", said)
