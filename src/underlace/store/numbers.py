@@ -64,8 +64,9 @@ _OF_SLOTS = select(*_COLUMNS).select_from(
     _pair.source.join(schema.number, and_(_n.owner == _pair.owner, _beyond(_pair.owner), _n.slot == _pair.slot))
 )
 _bound = Rows("pairs", owner=Integer, pool=Integer)
+# A pool given as a range of one: of two equalities, SQLite would take the pool's, and read the numbers of everybody.
 _OF_POOLS = select(*_COLUMNS).select_from(
-    _bound.source.join(schema.number, and_(_n.owner == _bound.owner, _n.pool == _bound.pool))
+    _bound.source.join(schema.number, and_(_n.owner == _bound.owner, _n.pool.between(_bound.pool, _bound.pool)))
 )
 _given = Rows("numbers", pool=Integer, value=BigInteger)
 _asked = Rows("numbers", pool=Text, value=BigInteger)

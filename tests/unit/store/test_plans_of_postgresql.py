@@ -13,7 +13,7 @@ from sqlalchemy.sql.expression import ClauseElement
 
 from support import databases
 from underlace.store.store import Store
-from unit.store.test_statements import STATEMENTS, WHOLE
+from unit.store.test_statements import OF_OWNERS, STATEMENTS, WHOLE
 
 pytestmark = [
     pytest.mark.contract,
@@ -40,7 +40,7 @@ def lists(statement: str) -> set[str]:
     return set(re.findall(r"jsonb_array_elements\(CAST\(%\((\w+)\)s", statement))
 
 
-@pytest.mark.parametrize("name", ["numbers._COMMON", "numbers._OF_SLOTS", "numbers._OF_POOLS", "numbers._OF_OWNERS"])
+@pytest.mark.parametrize("name", OF_OWNERS)
 def test_the_numbers_of_owners_are_found_by_owner(store: Store, name: str) -> None:
     """By pool, they would be found among the numbers of everybody: an import took three times as long."""
     compiled = dict(STATEMENTS)[name].compile(dialect=psycopg.dialect())
