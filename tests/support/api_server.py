@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 from starlette.types import ASGIApp
 
+from support import databases
 from support.certificates import key_pem, new_key, request_pem
 from support.controlled import PlainDriver
 from underlace.access import CONTROLLER, Role
@@ -39,7 +40,7 @@ class Trust:
 
     @classmethod
     def found(cls, directory: Path) -> Trust:
-        store = Store.open(directory / "store.sqlite")
+        store = Store.open(databases.migrated(directory))
         authority = Authority(directory / "ca")
         authority.renew_server(["127.0.0.1", "localhost"])
         return cls(directory, store, authority, Identity(IdentityStore(store), authority))

@@ -146,7 +146,7 @@ class Rig:
 
 
 def rig(path: Path, driver: Driver | None = None, clock: Callable[[], datetime] = lambda: NOW) -> Rig:
-    store = Store.open(databases.place(path))
+    store = Store.open(databases.migrated(path))
     return Rig(path, Controller(store, {"linux": driver or PlainDriver()}, clock=clock), store)
 
 

@@ -26,6 +26,10 @@ def programs() -> Path | None:
     return found[-1] if found else None
 
 
+def _name(url: str) -> str:
+    return url.partition("@/")[2].partition("?")[0]
+
+
 class PostgresServer:
     """Start with `PostgresServer.start()`, end with `stop`; each `database()` is new and empty."""
 
@@ -77,18 +81,18 @@ class PostgresServer:
             self._end(signal.SIGINT)
         shutil.rmtree(self._directory)
 
-    def database(self) -> str:
-        """The URL of a new database."""
+    def database(self, *, copy_of: str = "") -> str:
+        """The URL of a new database, empty or a copy of one that nobody uses now."""
         name = f"db{next(_numbers)}"
-        self._run("createdb", "-h", str(self._directory), "-U", USER, name)
+        like = ["-T", _name(copy_of)] if copy_of else []
+        self._run("createdb", "-h", str(self._directory), "-U", USER, *like, name)
         return f"postgresql://{USER}@/{name}?host={self._directory}"
 
     def set(self, url: str, setting: str, value: str) -> None:
         """A setting of a database, for connections from now on."""
-        name = url.partition("@/")[2]
         self._run(
             "psql", "-q", "-h", str(self._directory), "-U", USER, "-c",
-            f"ALTER DATABASE {name.partition('?')[0]} SET {setting} = {value}", "postgres",
+            f"ALTER DATABASE {_name(url)} SET {setting} = {value}", "postgres",
         )  # fmt: skip
 
     def _end(self, how: signal.Signals) -> None:

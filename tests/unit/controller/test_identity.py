@@ -29,7 +29,7 @@ OPERATOR = Actor("olga", Role.OPERATOR)
 class Rig:
     def __init__(self, directory: Path) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
-        self.store = Store.open(databases.place(directory))
+        self.store = Store.open(databases.migrated(directory))
         authority = Authority(directory / "ca", now=lambda: self.now)
         self.identity = Identity(IdentityStore(self.store), authority, now=lambda: self.now)
 

@@ -18,7 +18,7 @@ from underlace.store.store import Store
 
 @pytest.fixture(scope="module")
 def store(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    opened = Store.open(databases.place(tmp_path_factory.mktemp("numbers")))
+    opened = Store.open(databases.migrated(tmp_path_factory.mktemp("numbers")))
     yield opened
     opened.close()
 
@@ -69,7 +69,7 @@ def test_what_others_need_is_counted(store: Store) -> None:
 
 @pytest.mark.parametrize("first", ["vni", "rd/leaf1"])
 def test_pools_of_devices_and_others_are_apart_whichever_comes_first(tmp_path: Path, first: str) -> None:
-    store = Store.open(databases.place(tmp_path))
+    store = Store.open(databases.migrated(tmp_path))
     held = [Held("vni", 5, 1, "vni"), Held("rd/leaf1", 6, 1, "rd/leaf1"), Held("rd/leaf2", 7, 1, "rd/leaf2")]
 
     def write(c: Connection) -> None:

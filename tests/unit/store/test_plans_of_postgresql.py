@@ -23,7 +23,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, database: str) -> Iterator[Store]:
-    opened = Store.open(databases.place(tmp_path_factory.mktemp("store")))
+    opened = Store.open(databases.migrated(tmp_path_factory.mktemp("store")))
     yield opened
     opened.close()
 

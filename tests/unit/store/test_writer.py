@@ -16,7 +16,7 @@ from underlace.store.store import Store
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(databases.place(tmp_path))
+    opened = Store.open(databases.migrated(tmp_path))
     yield opened
     opened.close()
 
@@ -100,11 +100,11 @@ def test_a_change_may_not_wait_for_another(store: Store) -> None:
 
 
 def test_close_finishes_what_was_submitted(tmp_path: Path) -> None:
-    store = Store.open(databases.place(tmp_path))
+    store = Store.open(databases.migrated(tmp_path))
     store.write(put("kept"))  # type: ignore[arg-type]
     store.close()
     with pytest.raises(RuntimeError, match="closed"):
         store.write(put("late"))  # type: ignore[arg-type]
-    again = Store.open(databases.place(tmp_path))
+    again = Store.open(databases.migrated(tmp_path))
     assert "kept" in names(again)
     again.close()
