@@ -6,6 +6,7 @@ platform is `linux-root` or `linux-user`. A line is a pattern of node ids, ` | `
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -99,6 +100,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SKIPS] = listed_skips(folder, platform())
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and tests stay to the end: the garbage collector need not look through all of them again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
