@@ -10,9 +10,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
+
+from support.forked import Forked
 
 START = 60.0
 COMMAND = [sys.executable, "-m", "underlace.main"]
@@ -26,17 +30,26 @@ def environment(home: Path) -> dict[str, str]:
 
 @dataclass
 class Up:
-    """A controller process. log: what it said on standard error, beside the data unless `log_file` says where."""
+    """A controller process. log: what it said on standard error, beside the data unless `log_file` says where.
+
+    forked: from this process, which has imported everything (see `underlace`), and not started as a user does.
+    """
 
     data: Path
     arguments: tuple[str, ...] = ("--listen", "127.0.0.1:0")
     log_file: Path | None = None
-    process: subprocess.Popen[bytes] = field(init=False)
+    forked: bool = False
+    process: subprocess.Popen[bytes] | Forked = field(init=False)
 
     def start(self) -> None:
-        argv = [*COMMAND, "up", "--data", str(self.data), *self.arguments]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(argv, stdout=log, stderr=log, env=environment(self.data.parent))
+        arguments, home = ["up", "--data", str(self.data), *self.arguments], self.data.parent
+        with self.log.open("wb") as log, open(os.devnull, "rb") as nothing:
+            if self.forked:
+                files = (nothing.fileno(), log.fileno(), log.fileno())
+                self.process = _fork(arguments, home, environment(home), files)
+            else:
+                argv = [*COMMAND, *arguments]
+                self.process = subprocess.Popen(argv, stdin=nothing, stdout=log, stderr=log, env=environment(home))
         until = time.monotonic() + START
         while "ready" not in [event.get("event") for event in self.events()]:
             assert self.process.poll() is None, self.log.read_text()
@@ -78,7 +91,7 @@ def underlace(home: Path, *arguments: str, stdin: str = "", fresh: bool = False,
     interpreter, as a user does.
     """
     variables = {**environment(home), **more}
-    run = _start if fresh else _fork
+    run = _start if fresh else _run
     with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
         given.write(stdin.encode())
         given.seek(0)
@@ -100,35 +113,46 @@ def _start(arguments: Sequence[str], home: Path, variables: Mapping[str, str], f
     ).returncode
 
 
-def _fork(arguments: Sequence[str], home: Path, variables: Mapping[str, str], files: Sequence[int]) -> int:
-    import underlace.cli.client
-    import underlace.settings  # noqa: F401
+def _run(arguments: Sequence[str], home: Path, variables: Mapping[str, str], files: Sequence[int]) -> int:
+    return _fork(arguments, home, variables, files).wait()
+
+
+IMPORTED_WHEN_RUN = (
+    "httpcore",
+    "underlace.api.app",
+    "underlace.api.server",
+    "underlace.cli.client",
+    "underlace.controller.archive",
+    "underlace.settings",
+)
+
+
+@cache
+def _import_all() -> None:
+    """What is forked from here need not import anything."""
+    from typer.main import get_command
+
+    from underlace.main import build, drivers
+
+    for name in IMPORTED_WHEN_RUN:
+        import_module(name)
+    get_command(build([]))
+    drivers()
+
+
+def _fork(arguments: Sequence[str], home: Path, variables: Mapping[str, str], files: Sequence[int]) -> Forked:
     from underlace.main import run
 
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    code = 99
-    try:
-        for number, file in enumerate(files):
-            os.dup2(file, number)
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the life of the process
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    _import_all()
+
+    def work() -> None:
         os.chdir(home)
         os.environ.clear()
         os.environ.update(variables)
         sys.argv = ["underlace", *arguments]
         run()
-    except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
-        if isinstance(leaving.code, str):
-            sys.stderr.write(leaving.code)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+
+    return Forked.start(work, files)
 
 
 @dataclass

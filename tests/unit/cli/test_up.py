@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import ssl
@@ -22,8 +23,9 @@ from support.shell import COMMAND, Shell, Up, environment, underlace
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
-    made = Up(tmp_path / "data")
+def up(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Up]:
+    """One that runs."""
+    made = Up(tmp_path / "data", forked=getattr(request, "param", "forked") == "forked")
     made.start()
     yield made
     if made.process.poll() is None:
@@ -31,6 +33,7 @@ def up(tmp_path: Path) -> Iterator[Up]:
         made.process.wait(30)
 
 
+@pytest.mark.parametrize("up", ["started"], indirect=True)
 def test_the_first_start_leaves_a_private_directory_and_says_where_it_is(up: Up, tmp_path: Path) -> None:
     ready = next(e for e in up.events() if e["event"] == "ready")
     context = json.loads(up.context.read_text())
@@ -149,7 +152,7 @@ def test_what_keeps_it_from_starting_is_one_clear_message(tmp_path: Path) -> Non
 
 
 def test_a_store_of_a_lab_is_never_a_real_fabrics(tmp_path: Path) -> None:
-    lab = Up(tmp_path / "lab", ("--listen", "127.0.0.1:0", "--simulated"))
+    lab = Up(tmp_path / "lab", ("--listen", "127.0.0.1:0", "--simulated"), forked=True)
     lab.start()
     shell = Shell(lab, tmp_path)
     assert shell("status", "-o", "json").json["simulated"] is True  # type: ignore[index]
@@ -166,7 +169,7 @@ def test_a_backup_is_restored_elsewhere_with_its_ca_and_its_tokens(up: Up, tmp_p
     vni = shell("get", "vpc", "acme/red", "-o", "json").json["status"]["allocated"]  # type: ignore[index]
     assert shell("backup", str(tmp_path / "b.tar")).code == 0
     assert up.stop() == 0
-    other = Up(tmp_path / "other")
+    other = Up(tmp_path / "other", forked=True)
     restored = underlace(tmp_path, "restore", str(tmp_path / "b.tar"), "--data", str(other.data))
     assert restored.code == 0, restored.err
     other.start()
@@ -247,7 +250,7 @@ def test_an_administrator_who_lost_the_token_gets_another(up: Up, tmp_path: Path
     "arguments", [["--help"], ["-h"], ["up", "--help"], ["apply", "-h"], ["device", "--help"], ["--version"]]
 )
 def test_help_needs_no_controller(tmp_path: Path, arguments: list[str]) -> None:
-    shown = underlace(tmp_path, *arguments, fresh=True)
+    shown = underlace(tmp_path, *arguments, fresh=arguments == ["--help"])
     assert (shown.code, shown.err) == (0, "")
     assert shown.out
 
@@ -364,14 +367,14 @@ def test_help_imports_nothing_of_a_controller(tmp_path: Path) -> None:
 
 
 def test_help_takes_less_than_a_third_of_a_second_of_cpu(tmp_path: Path) -> None:
-    spent = []
-    for _ in range(3):
-        script = "import resource, subprocess, sys\nsubprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)\n"
-        script += "used = resource.getrusage(resource.RUSAGE_CHILDREN)\nprint(used.ru_utime + used.ru_stime)"
-        argv = [sys.executable, "-c", script, *COMMAND, "--help"]
-        done = subprocess.run(argv, capture_output=True, text=True, env=environment(tmp_path), check=True, timeout=60)
-        spent.append(float(done.stdout))
-    assert min(spent) < 0.3
+    def spent() -> float:
+        run = subprocess.Popen([*COMMAND, "--help"], stdout=subprocess.DEVNULL, env=environment(tmp_path))
+        _, status, used = os.wait4(run.pid, 0)
+        run.returncode = os.waitstatus_to_exitcode(status)
+        assert run.returncode == 0
+        return used.ru_utime + used.ru_stime
+
+    assert any(spent() < 0.3 for _ in range(3))
 
 
 def test_completion_knows_commands(tmp_path: Path) -> None:
