@@ -38,7 +38,7 @@ check: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(PYTEST) -q -n 2 tests/unit tests/golden tests/docs -m "not contract and not lab and not long"
+	$(PYTEST) -q -n 2 --quick tests/unit tests/golden tests/docs -m "not contract and not lab and not long"
 
 fix: $(VENV)/.ready
 	$(BIN)/ruff format .

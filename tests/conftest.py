@@ -91,6 +91,7 @@ FAILED = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="Try a sample where tests try everything: make check.")
     parser.addoption("--seconds", type=float, default=600.0, help="How long tests last that go on for a while.")
 
 
@@ -160,6 +161,12 @@ def pytest_make_collect_report(
     report = yield
     forbid_skip(collector.config, report)
     return report
+
+
+@pytest.fixture(scope="session")
+def quick(pytestconfig: pytest.Config) -> bool:
+    """Whether a sample will do: `make test` tries everything."""
+    return bool(pytestconfig.getoption("--quick"))
 
 
 @pytest.fixture(scope="session")

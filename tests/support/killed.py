@@ -44,6 +44,11 @@ def killed_at(step: int, work: Callable[[], object], steps: Steps) -> bool:
 def statements(pass_by: Callable[[], None]) -> None:
     """Each statement that any engine runs, and each commit."""
     event.listen(Engine, "before_cursor_execute", lambda *_: pass_by())
+    commits(pass_by)
+
+
+def commits(pass_by: Callable[[], None]) -> None:
+    """Each commit of any engine."""
     event.listen(Engine, "commit", lambda *_: pass_by())
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -50,24 +51,25 @@ def pages(source: Path) -> Iterator[tuple[str, str]]:
     yield "diagnostics.md", text
 
 
-def by_code(source: Path) -> dict[str, list[Finding]]:
+@cache
+def by_code(source: Path) -> Mapping[str, Sequence[Finding]]:
     """Findings by code; one entry for each wording."""
-    trees = {
-        ".".join(path.relative_to(source.parent).with_suffix("").parts): ast.parse(path.read_text())
+    modules = {
+        ".".join(path.relative_to(source.parent).with_suffix("").parts): list(ast.walk(ast.parse(path.read_text())))
         for path in sorted(source.rglob("*.py"))
     }
-    helpers = {f.name: f for tree in trees.values() for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)}
+    helpers = {f.name: f for nodes in modules.values() for f in nodes if isinstance(f, ast.FunctionDef)}
     found: dict[str, list[Finding]] = {}
-    for module, tree in trees.items():
-        for finding in findings(tree, module, helpers):
+    for module, nodes in modules.items():
+        for finding in findings(nodes, module, helpers):
             known = found.setdefault(finding.code, [])
             if all((finding.summary, finding.remedy) != (k.summary, k.remedy) for k in known):
                 known.append(finding)
     return found
 
 
-def findings(tree: ast.AST, module: str, helpers: Mapping[str, ast.FunctionDef]) -> Iterator[Finding]:
-    for node in ast.walk(tree):
+def findings(nodes: Iterable[ast.AST], module: str, helpers: Mapping[str, ast.FunctionDef]) -> Iterator[Finding]:
+    for node in nodes:
         if isinstance(node, ast.Call):
             yield from in_call(node, module, {})
             if (helper := helpers.get(called(node))) is not None:
@@ -82,8 +84,8 @@ def through(helper: ast.FunctionDef, call: ast.Call, module: str) -> Iterator[Fi
     given = {name: words(value, {}) for name, value in zip(parameters, call.args, strict=False)}
     given |= {k.arg: words(k.value, {}) for k in call.keywords if k.arg}
     given = {name: text for name, text in given.items() if text}
-    for node in ast.walk(helper):
-        if given and isinstance(node, ast.Call):
+    for node in ast.walk(helper) if given else ():
+        if isinstance(node, ast.Call):
             plain = {f.code for f in in_call(node, module, {})}
             yield from (f for f in in_call(node, module, given) if f.code not in plain)
 

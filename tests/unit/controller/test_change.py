@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from support import databases
 from support.controlled import ADMIN, PlainDriver, Rig, doc, quickstart, rig
+from support.forked import Forked
 from underlace.access import Actor, Role, device_actor
 from underlace.controller.controller import Controller
 from underlace.controller.document import Document, Request
@@ -25,9 +27,8 @@ from underlace.model.diagnostic import Refused
 from underlace.model.fact import Fact
 from underlace.model.ids import Ref
 from underlace.model.resource import Resource, View
+from underlace.store.engine import Place
 from underlace.store.store import Store
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -286,46 +287,42 @@ def test_eight_threads_at_once(fabric: Rig) -> None:
     fabric.check_derived()
 
 
-WRITER = """
-import sys, threading
-from pathlib import Path
-sys.path.insert(0, "tests")
-import structlog
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-from support.controlled import PlainDriver, Rig, doc
-from underlace.controller.controller import Controller
-from underlace.store.store import Store
+def write_on(place: Place, name: str) -> None:
+    """Four threads that make VPCs, and say the name of each that was acknowledged."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    store = Store.open(place)
+    fabric = Rig(Path(), Controller(store, {"linux": PlainDriver()}), store)
+    lock = threading.Lock()
 
-store = Store.open(sys.argv[1])
-fabric = Rig(Path(), Controller(store, {"linux": PlainDriver()}), store)
-lock = threading.Lock()
+    def work(n: int) -> None:
+        for i in range(10_000):
+            fabric.put(doc("vpc", f"v{name}-{n}-{i}", "acme"))
+            with lock:
+                print(f"v{name}-{n}-{i}", flush=True)
 
-def work(n):
-    for i in range(10_000):
-        name = f"v{sys.argv[2]}-{n}-{i}"
-        fabric.put(doc("vpc", name, "acme"))
-        with lock:
-            print(name, flush=True)
-
-for n in range(4):
-    threading.Thread(target=work, args=(n,)).start()
-"""
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def test_what_was_acknowledged_survives_a_kill(fabric: Rig) -> None:
     """kill -9 in the middle of commits, three times over."""
     fabric.close()
-    acknowledged: set[str] = set()
+    place, acknowledged = databases.place(fabric.path), set[str]()
     for n in range(3):
-        command = [sys.executable, "-c", WRITER, str(databases.place(fabric.path)), str(n)]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout is not None
-            said = [child.stdout.readline() for _ in range(40)]
-            child.send_signal(signal.SIGKILL)
-            said += child.stdout.readlines()
+        out, into = os.pipe()
+        child = Forked.start(partial(write_on, place, str(n)), [0, into, 2])
+        os.close(into)
+        with open(out) as words:
+            said = [words.readline() for _ in range(40)]
+            child.kill()
+            said += words.readlines()
+        assert child.wait() == -signal.SIGKILL
         # A last line that the kill cut short was not said.
         acknowledged |= {line.strip() for line in said if line.endswith("\n")}
-    store = Store.open(databases.place(fabric.path))
+    store = Store.open(place)
     again = Rig(fabric.path, Controller(store, {"linux": PlainDriver()}), store)
     present = {i.name for i in again.controller.find(ADMIN, "vpc", "acme", limit=100_000).items}
     assert len(acknowledged) >= 120

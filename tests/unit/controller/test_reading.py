@@ -10,6 +10,7 @@ import pytest
 
 from support.controlled import ADMIN, Rig, doc, quickstart, rig
 from underlace.access import Actor, Role
+from underlace.controller import explain
 from underlace.controller.document import Document, Request
 from underlace.controller.plan import FieldChange, field_changes
 from underlace.drivers.linux import device
@@ -227,11 +228,16 @@ def test_a_native_name_or_line_is_explained_by_the_objects_behind_it(native: Rig
     assert {w.key for w in native.controller.explain(READER, "leaf1", text)} == NATIVE[text]
 
 
-def test_every_native_line_is_explained(native: Rig) -> None:
+def test_every_native_line_is_explained(native: Rig, quick: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that say more than a bracket or an end, as a person copies them."""
+    # All questions are about one device as it is: they share its renderings, dozens for each.
+    made, kept = explain._Native, list[explain._Native]()
+    monkeypatch.setattr(explain, "_Native", lambda *of: kept[0] if kept else kept.append(made(*of)) or kept[0])
     lines = {line.strip() for line in native.controller.config(READER, "leaf1")}
     telling = sorted(line for line in lines if re.search(r"\d", line) and not line.startswith("#"))
     assert len(telling) > 100
+    if quick:  # one of each form
+        telling = list({re.sub(r"[0-9a-f]+", "0", line): line for line in telling}.values())
     assert [line for line in telling if not native.controller.explain(READER, "leaf1", line)] == []
 
 
