@@ -162,8 +162,8 @@ def test_an_edit_over_many_leaves_sends_few_statements(tmp_path: Path) -> None:
         fabric.put(vnet("t0", "second", 2, 10, leaves=2))
     with counting(fabric) as wide:
         fabric.put(vnet("t1", "second", 2, 11, leaves=40))
-    assert wide.statements <= narrow.statements + 4
-    assert wide.statements < 80
+    assert wide.statements <= narrow.statements + 3
+    assert wide.statements < 70
     fabric.close()
 
 

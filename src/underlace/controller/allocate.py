@@ -38,12 +38,17 @@ def allocate(run: Run, fresh: Mapping[int, Resource[Any]]) -> set[int]:
     missing = {
         slot: need for slot, need in wanted.items() if slot not in held or not _fits(run, slot, need, held[slot])
     }
+    known = numbers.pools_of(run.c, ((slot, need.pool) for (_, slot), need in missing.items()))
     taken = _take_requested(run, missing)
-    numbers.take(run.c, taken)  # before any other is picked, or it might be picked as well
-    picked, cursors = _take_any(run, {s: n for s, n in missing.items() if _request(run, s, n) is None})
-    numbers.take(run.c, picked)
+    numbers.take(run.c, taken, known)  # before any other is picked, or it might be picked as well
+    free = {slot: need for slot, need in missing.items() if _request(run, slot, need) is None}
+    picked, cursors = _take_any(run, free, {name: pool.cursor for name, pool in known.items()})
+    numbers.take(run.c, picked, known)
     taken += picked
-    pools.set_cursors(run.c, cursors)
+    pools.set_cursors(run.c, known, cursors)
+    for (owner, slot), number in held.items():
+        if slot_device(slot) and (owner, slot) in wanted and (owner, slot) not in missing:
+            run.view.set_number(owner, slot, number.value)
     before = {(h.owner, h.slot): h.value for h in replaced}
     for number in taken:
         _note(run, number, before.get((number.owner, number.slot)))
@@ -167,12 +172,11 @@ def _take_requested(run: Run, missing: Mapping[Slot, Need]) -> list[Held]:
     return list(taken.values())
 
 
-def _take_any(run: Run, missing: Mapping[Slot, Need]) -> tuple[list[Held], dict[str, int]]:
-    """The next free number after the last one picked from each pool, so that a number rests as long as possible; and
-    the last one now."""
+def _take_any(run: Run, missing: Mapping[Slot, Need], cursors: dict[str, int]) -> tuple[list[Held], dict[str, int]]:
+    """The next free number after the last one picked from each pool (`cursors`), so that a number rests as long as
+    possible; and the last one now."""
     if not missing:
         return [], {}
-    cursors = pools.cursors(run.c, {need.pool for need in missing.values()})
     picked = _pick_next(run, missing, cursors)
     used = {(n.pool, n.value) for n in picked.values()}
     for slot, need in missing.items():

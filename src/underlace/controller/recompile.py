@@ -131,7 +131,9 @@ def _add_members(run: Run, merge: Merge, states: Mapping[FragmentKey, State]) ->
         return []
     unknown = [i for i in wanted if i not in run.live]
     resources = {r.id: r for r in map(run.view.parse, rows.by_id(run.c, unknown))} | run.live
-    run.view.load(x.target for i in unknown for x in run.refs(resources[i]) if not x.soft)
+    # They say nothing while a number of theirs, or of what they build on, is in quarantine.
+    others = [resources[i] for i in unknown]
+    run.view.load({r.ref for r in others} | {x.target for r in others for x in run.refs(r) if not x.soft})
     by_devices: dict[frozenset[str], list[int]] = {}
     for i, touched in wanted.items():
         by_devices.setdefault(frozenset(key.device for key in touched), []).append(i)
@@ -143,7 +145,7 @@ def _add_members(run: Run, merge: Merge, states: Mapping[FragmentKey, State]) ->
         )
         only = {key for i in ids for key in wanted[i]}
         merge.add(compile_facts([resources[i] for i in ids], run.view, some), only)
-    return [resources[i] for i in unknown]
+    return others
 
 
 def _covers(some: Devices, device: str) -> bool:

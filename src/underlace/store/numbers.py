@@ -23,6 +23,7 @@ from sqlalchemy.sql import ColumnElement
 
 from underlace.store import pools, schema
 from underlace.store.dialect import Insert, Rows, among, listed, packed
+from underlace.store.pools import Pool
 from underlace.store.slots import lengthened, shortened, slot_device
 
 ANY_POOL = "*"
@@ -138,11 +139,20 @@ def first_free(c: Connection, pool: str, low: int, high: int) -> int | None:
 _TAKE = Insert(schema.number, "overwrite")
 
 
-def take(c: Connection, numbers: Iterable[Held]) -> None:
-    """Write numbers with their owners, over a row that only the quarantine keeps."""
+def pools_of(c: Connection, slots: Iterable[tuple[str, str]]) -> dict[str, Pool]:
+    """The pools of numbers that are to be taken, given as (slot, pool); those that are not known are added."""
+    wanted = set(slots)
+    if not wanted:
+        return {}
+    return pools.known(c, {pool for _, pool in wanted}, {pool for slot, pool in wanted if not shortened(slot, pool)})
+
+
+def take(c: Connection, numbers: Iterable[Held], known: Mapping[str, Pool] | None = None) -> None:
+    """Write numbers with their owners, over a row that only the quarantine keeps. known: their pools, where somebody
+    has looked them up."""
     if rows := list(numbers):
-        known = pools.ids(c, (n.pool for n in rows), {n.pool for n in rows if not shortened(n.slot, n.pool)})
-        _TAKE(c, [(known[n.pool], n.value, n.owner, shortened(n.slot, n.pool), n.waiting) for n in rows])
+        of = known or pools_of(c, ((n.slot, n.pool) for n in rows))
+        _TAKE(c, [(of[n.pool].id, n.value, n.owner, shortened(n.slot, n.pool), n.waiting) for n in rows])
 
 
 _DISOWN = update(schema.number).where(among("rows", _n.pool, _n.value)).values(owner=None, waiting=False)
@@ -164,8 +174,8 @@ def free_unowned(c: Connection, gone: Iterable[tuple[str, int]]) -> None:
 
 def enclose(c: Connection, numbers: Mapping[tuple[str, int], Mapping[str, int]]) -> None:
     """Put numbers into quarantine: {(pool, value): {device: revision it has to confirm}}."""
-    known = pools.ids(c, (pool for pool, _ in numbers))
-    rows = [(known[pool], value, *one) for (pool, value), found in numbers.items() for one in found.items()]
+    known = pools.known(c, (pool for pool, _ in numbers))
+    rows = [(known[pool].id, value, *one) for (pool, value), found in numbers.items() for one in found.items()]
     _QUARANTINE(c, rows)
 
 

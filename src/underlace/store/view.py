@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from typing import Any
 
 import msgspec
@@ -112,17 +112,21 @@ class StoreView:
 
     def load(self, refs: Iterable[Ref]) -> None:
         """Remember these resources, also that they do not exist, and their numbers."""
-        missing = {r for r in refs if r not in self._resources}
-        if not missing:
-            return
+        wanted = set(refs)
+        missing = {r for r in wanted if r not in self._resources}
+        if missing:
+            self._load(missing)
+        self.load_common([r.id for ref in wanted if (r := self._resources.get(ref)) is not None])
+
+    def _load(self, missing: Collection[Ref]) -> None:
         if len(self._resources) > MEMO:
             self._resources.clear()
             self._ids.clear()
             self._common.clear()
             self._bound.clear()
         self._resources.update(dict.fromkeys(missing))
-        found = [self.parse(s) for s in rows.by_identity(self._c, missing)]
-        self.load_common([r.id for r in found])
+        for row in rows.by_identity(self._c, missing):
+            self.parse(row)
 
     def load_bound(self, pairs: Iterable[tuple[int, str]]) -> None:
         """Remember device-bound numbers, given as (owner's id, slot)."""
