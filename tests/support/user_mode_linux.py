@@ -22,6 +22,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 PROGRAM = "linux.uml"
 MODULES = Path("/usr/lib/uml/modules")
 LOADED = ("8021q", "bonding", "vrf", "dummy", "veth", "bridge", "vxlan")
@@ -85,6 +87,16 @@ def pytest_arguments(*arguments: str) -> list[str]:
     """The command that runs tests in a guest; those that run there leave nothing below the source."""
     plain = ("-p", "no:cacheprovider", "-p", "no:xdist", "--color=no", "--rootdir", str(ROOT))
     return [sys.executable, "-B", "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *plain, *arguments]
+
+
+def pass_tests(name: str, count: int, artefacts: Path) -> None:
+    """So many tests of support/NAME pass in a guest whose bridges filter. Skips where no guest can be started."""
+    if reason := missing():
+        pytest.skip(reason)
+    argv = pytest_arguments("-q", str(Path(__file__).with_name(name)))
+    done = run(argv, artefacts, load=(*LOADED, "nf_tables"), seconds=600)
+    assert done.code == 0, done.output
+    assert f"{count} passed" in done.output
 
 
 def _arguments(artefacts: Path, load: Sequence[str], mebibytes: int) -> list[str]:
