@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from underlace.kinds.base import Devices, Kind, Spec, finding, wanted
-from underlace.kinds.fields import Description, FabricReference, Mtu, interface_name, is_port
-from underlace.kinds.port import no_such_port
+from underlace.kinds.fields import interface_name, is_port
+from underlace.kinds.port import PortSpec, no_such_port
 from underlace.kinds.ports import is_front_port, is_lag, split, whole_claim
 from underlace.model.device import Lag, Port
 from underlace.model.diagnostic import Diagnostic
@@ -29,7 +29,7 @@ MemberName = Annotated[str, Field(max_length=80), AfterValidator(_member)]
 """PORT. PORT@DEVICE is understood, so that one of another switch is answered with what to do instead."""
 
 
-class LagSpec(Spec):
+class Aggregation(Spec):
     members: tuple[MemberName, ...] = Field(
         min_length=1, max_length=MEMBERS_MAX, description="Its ports, all of its own switch, such as [swp5, swp6]."
     )
@@ -45,13 +45,11 @@ class LagSpec(Spec):
         le=MEMBERS_MAX,
         description="With fewer members that carry packets the lag is down. More than 1 needs LACP.",
     )
-    tenant: FabricReference | None = Field(
-        default=None,
-        description="The tenant whose V-Nets may use it; its users may then name it. None: operators only.",
-    )
-    enabled: bool = Field(default=True, strict=True, description="Whether it is up.")
-    mtu: Mtu | None = Field(default=None, description="Largest packet that it takes; not below that of its V-Nets.")
-    description: Description = Field(default="", description="For people; never sent to a device.")
+
+
+# A lag is a port. In this order of bases, what it is made of is told before what every port has.
+class LagSpec(PortSpec, Aggregation):
+    pass
 
 
 class LagKind(Kind[LagSpec]):
