@@ -24,7 +24,7 @@ from underlace.kinds.membership import (
 )
 from underlace.kinds.placement import leaf, placed_vpc, rd_need, vrf_objects
 from underlace.kinds.ports import split, whole_claim
-from underlace.kinds.subnet import around, gateway_space, prefix_space, usable_at
+from underlace.kinds.subnet import around, check_sites, gateway_space, prefix_space
 from underlace.model.device import RoutedPort
 from underlace.model.diagnostic import Diagnostic
 from underlace.model.fact import Fact
@@ -181,10 +181,9 @@ def _check_subnets(r: Vnet, sites: Iterable[str], view: View) -> Iterable[Diagno
                 f"V-Net {r.ref.name} names {first[':' in prefix]} and {prefix}.",
                 "Keep one per family; for more ports make another V-Net in this VPC.",
             )
-        usable = view.marked(gateway_space(vpc, prefix))
-        if not usable:
+        if not view.marked(gateway_space(vpc, prefix)):
             yield _outside(r, pointer, prefix, "Write the prefix of such a subnet, whole.")
-        yield from _check_sites(r, pointer, prefix, usable, sites)
+        yield from check_sites(r, pointer, prefix, "links", sites, view)
         if _count(prefix) == 0:
             yield finding(
                 r,
@@ -229,27 +228,11 @@ def _check_member(r: Vnet, i: int, member: Member, sites: Iterable[str], view: V
                 f"Port {member.port} of V-Net {r.ref.name} has {', '.join(member.addresses)}.",
                 "Keep one address per family.",
             )
-        vpc, inside = vpc_of(r), around(vpc_of(r), net, view)
+        inside = around(vpc_of(r), net, view)
         if not inside:
             yield _outside(r, pointer, str(net), "Choose an address inside one, or add a subnet.")
         for prefix in inside:
-            yield from _check_sites(r, pointer, prefix, view.marked(gateway_space(vpc, prefix)), sites)
-
-
-def _check_sites(
-    r: Vnet, pointer: str, prefix: str, usable: Iterable[str], sites: Iterable[str]
-) -> Iterable[Diagnostic]:
-    marks = list(usable)
-    for site in sorted(sites):
-        if marks and not any(usable_at(mark, site) for mark in marks):
-            yield finding(
-                r,
-                pointer,
-                "subnet-not-at-site",
-                "The subnet may not be used at a site of the V-Net",
-                f"V-Net {r.ref.name} has members at {site}, but subnet {prefix} of its links is not for it.",
-                f"Add {site} to the sites of the subnet, or remove the members there.",
-            )
+            yield from check_sites(r, pointer, prefix, "links", sites, view)
 
 
 def _outside(r: Vnet, pointer: str, prefix: str, remedy: str) -> Diagnostic:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -69,8 +69,21 @@ def loopback_prefixes(view: View, site: str) -> list[str]:
     return sorted(found, key=lambda p: span(network(p)))
 
 
-def usable_at(sites_mark: str, site: str) -> bool:
-    return sites_mark == EVERYWHERE or site in sites_mark.split("\n")
+def check_sites(
+    r: Resource[Any], pointer: str, prefix: str, whose: str, sites: Iterable[str], view: View
+) -> Iterable[Diagnostic]:
+    """A V-Net's subnet is for all sites where the V-Net has members. One that there is not, others find."""
+    marks = view.marked(gateway_space(vpc_of(r), prefix))
+    for site in sorted(sites):
+        if marks and not any(mark == EVERYWHERE or site in mark.split("\n") for mark in marks):
+            yield finding(
+                r,
+                pointer,
+                "subnet-not-at-site",
+                "The subnet may not be used at a site of the V-Net",
+                f"V-Net {r.ref.name} has members at {site}, but subnet {prefix} of its {whose} is not for it.",
+                f"Add {site} to the sites of the subnet, or remove the members there.",
+            )
 
 
 def vpc_of(r: Resource[SubnetSpec]) -> Ref:

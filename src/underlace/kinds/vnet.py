@@ -24,7 +24,7 @@ from underlace.kinds.placement import leaf, placed_mark, placed_vpc, rd, rd_need
 from underlace.kinds.port import no_such_port, port_mtu_space
 from underlace.kinds.ports import is_front_port, is_lag, listed, member_claim, member_references
 from underlace.kinds.profile import mtu_space
-from underlace.kinds.subnet import gateway_space, prefix_space, usable_at
+from underlace.kinds.subnet import check_sites, gateway_space, prefix_space
 from underlace.kinds.switch import leaf_space, profile_space
 from underlace.model.device import AccessPort, DeviceObject, L2Vni, Svi, TaggedPort, Vrf
 from underlace.model.diagnostic import Diagnostic
@@ -301,20 +301,10 @@ def _check_subnet(
     r: Resource[VnetSpec], pointer: str, gateway: Interface, sites: Iterable[str], view: View
 ) -> Iterable[Diagnostic]:
     """The gateway's network is a subnet: no part of one, so that what BGP announces is what IPAM has."""
-    vpc, net = vpc_of(r), gateway.network
-    usable = view.marked(gateway_space(vpc, str(net)))
-    if not usable:
+    net = str(gateway.network)
+    if not view.marked(gateway_space(vpc_of(r), net)):
         yield _outside(r, pointer, gateway, view)
-    for site in sorted(sites):
-        if usable and not any(usable_at(mark, site) for mark in usable):
-            yield finding(
-                r,
-                pointer,
-                "subnet-not-at-site",
-                "The gateway's subnet may not be used at a site of the V-Net",
-                f"V-Net {r.ref.name} has members at {site}, but subnet {net} of its gateway {gateway} is not for it.",
-                f"Add {site} to the sites of the subnet, or remove the members there.",
-            )
+    yield from check_sites(r, pointer, net, f"gateway {gateway}", sites, view)
 
 
 def _outside(r: Resource[VnetSpec], pointer: str, gateway: Interface, view: View) -> Diagnostic:
