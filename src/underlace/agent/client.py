@@ -188,6 +188,8 @@ class HttpsController:
         if self._open is None or self._open.sock is None:
             self._open = _Connection(host, port, self._namespace, self._context(), min(CONNECT_SECONDS, seconds))
             self._open.connect()
+            if self._aborted:  # `abort` found no socket to shut down
+                raise ConnectionAbortedError("the request was interrupted")
         connection = self._open
         connection.limit(seconds)
         headers = {

@@ -234,6 +234,28 @@ def test_answer_that_is_cut_short_is_no_refusal(enrolled: HttpsController, serve
         enrolled.report(REPORT)
 
 
+def test_abort_while_a_connection_is_made_ends_the_request(
+    enrolled: HttpsController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal that ends an agent may come at any moment; this poll would be held for half a minute."""
+    original = _Connection.connect
+
+    def interrupted(connection: _Connection) -> None:
+        original(connection)
+        raw, connection.raw = connection.raw, None  # a signal just before the socket is known
+        enrolled.abort()
+        connection.raw = raw
+
+    enrolled.forget()
+    with monkeypatch.context() as patch:
+        patch.setattr(_Connection, "connect", interrupted)
+        began = time.monotonic()
+        with pytest.raises(Unreachable, match="interrupted"):
+            enrolled.desired(DesiredRequest(MANIFEST.digest, wait=30.0))
+    assert time.monotonic() - began < 5
+    assert enrolled.desired(DesiredRequest()) == MANIFEST
+
+
 def test_abort_before_a_request_ends_that_one_and_no_other(enrolled: HttpsController) -> None:
     enrolled.abort()
     with pytest.raises(Unreachable, match="interrupted"):
