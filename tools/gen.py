@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-from tools.pages import api, cli, device_objects, diagnostics, kinds, settings
+from tools.pages import api, cli, device_objects, diagnostics, faults, kinds, settings
 from underlace.api.app import create_app
 from underlace.kinds.registry import KINDS
+from underlace.lab.faults.registry import FAULTS
 from underlace.main import build
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +34,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield from diagnostics.pages(ROOT / "src" / "underlace")
     yield from settings.pages()
     yield from device_objects.pages()
+    yield from faults.pages(FAULTS)
     yield from cli.pages(build(["lab"]))
     yield from api.pages(openapi())
 

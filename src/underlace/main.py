@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MISSING = """error: this command needs the controller's packages, and {name} is not installed
   remedy: pip install 'underlace[controller]'
 """
-LAB_HELP = "A fabric in network namespaces: up, down, status, exec, test."
+LAB_HELP = "A fabric in network namespaces: up, down, status, exec, test, fault."
 DEMO_HELP = "Build the quickstart fabric on this machine, prove it with packets, and keep it up."
 AGENT_HELP = "Run the agent of a device: underlace agent [--once] CONFIG.json"
 AGENT_USAGE = """Usage: underlace agent [--once] [CONFIG.json]

@@ -76,6 +76,7 @@ class Agent:
         parts.tell_cache()
         parts.log.event("start", good=self.holding.digest, rejected=self.rejection.digest, interrupted=interrupted)
         self.holding.recover(interrupted)
+        parts.log.event("recovered", sound=self.holding.sound)
 
     def turn(self, wait: float | None = None) -> bool:
         """Mend, report, ask, and carry out what the controller wants. Whether a controller answered."""

@@ -17,6 +17,7 @@ from underlace.lab import fabric as lab
 from underlace.lab.demo import CONVERGENCE_SECONDS, Stages, progress
 from underlace.lab.expect import matrix
 from underlace.lab.fault import spoken
+from underlace.lab.faults.cli import app as fault
 from underlace.lab.place import command, default_directory
 from underlace.lab.process import environment
 from underlace.lab.status import rows as status_rows
@@ -24,6 +25,7 @@ from underlace.lab.target import command as target_command
 from underlace.lab.teardown import interruptible, tear_down
 
 app = typer.Typer(no_args_is_help=True, help="Your fabric on this machine: network namespaces, FRR, real agents.")
+app.add_typer(fault, name="fault")
 
 
 Directory = Annotated[

@@ -24,6 +24,6 @@ def program() -> str:
 
 
 def command(directory: Path, verb: str, *words: str) -> str:
-    """An `underlace lab` command for the lab of a directory."""
+    """An `underlace lab` command for the lab of a directory. verb: "down", or "fault undo"."""
     place = [] if directory == default_directory() else ["--lab", str(directory)]
-    return shlex.join([program(), "lab", verb, *place, *words])
+    return shlex.join([program(), "lab", *verb.split(), *place, *words])

@@ -16,9 +16,18 @@ MANAGEMENT = "mgmt"
 
 def command(fabric: Fabric, target: str, argv: Sequence[str]) -> list[str]:
     """The argument list that runs a command at DEVICE, HOST or DEVICE/VPC. Raises LabError."""
+    node, where = place(fabric, target, argv)
+    return node.command(argv, where)
+
+
+def place(fabric: Fabric, target: str, argv: Sequence[str] = ("CMD",)) -> tuple[Namespace, str]:
+    """A node and the network namespace in it that DEVICE, HOST or DEVICE/VPC means. Raises LabError.
+
+    argv: what is to be run there, for the remedy.
+    """
     name, _, vpc = target.partition("/")
     node = fabric.node(name)
-    return node.command(argv, _vrf(fabric, node, vpc, argv) if vpc else "")
+    return node, _vrf(fabric, node, vpc, argv) if vpc else ""
 
 
 def _vrf(fabric: Fabric, node: Namespace, vpc: str, argv: Sequence[str]) -> str:
