@@ -17,6 +17,7 @@ from underlace.lab.fault import LabError
 from underlace.lab.faults import pace, work
 from underlace.lab.faults.base import Agent
 from underlace.lab.faults.registry import FAULTS
+from underlace.lab.state import marked
 
 PROGRAM = [sys.executable, "-c", "from underlace.main import run; run()", "lab", "fault"]
 
@@ -33,7 +34,7 @@ def restored(fabric: Fabric) -> None:
 def test_a_fault_takes_effect_and_is_undone(fabric: Fabric, name: str) -> None:
     case = CASES[name]
     words = case.words(fabric)
-    assert not case.shows(fabric), "it would be noticed without the fault"
+    poll("nothing to be noticed without the fault", lambda: not case.shows(fabric))
     injected = work.inject(fabric, name, words)
     assert injected.proof
     try:
@@ -113,3 +114,12 @@ def test_the_lab_is_as_it_was(fabric: Fabric) -> None:
     """Attacks on the underlay included: no fault has left a hole."""
     settled(fabric)
     assert poll("a good verdict", lambda: judged(fabric).good)
+
+
+def test_what_is_not_undone_goes_with_the_lab(fabric: Fabric) -> None:
+    """The last test: the fixture takes the lab down, and sees that no process of it is left."""
+    work.inject(fabric, "flap", ["swp1@leaf1"])
+    work.inject(fabric, "full-disk", ["leaf2"])
+    flapping = fabric.state.running("flap", "swp1@leaf1")
+    assert flapping is not None
+    assert flapping.pid in marked(fabric.state.identity)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from underlace.lab.control import ControllerGone
 from underlace.lab.expect import NOBODY
 from underlace.lab.fabric import Fabric
 
@@ -27,12 +28,43 @@ def answers(fabric: Fabric, source: str, address: str) -> bool:
     return fabric.probe(source, [{"id": "x", "address": address, "timeout": 0.5}])["x"] != NOBODY
 
 
-def pinged(fabric: Fabric, source: str, address: str, count: int = 1) -> int:
+def pinged(fabric: Fabric, source: str, address: str, count: int = 1, size: int = 56) -> int:
     """How many echo requests were answered."""
-    told = said(fabric, source, f"ping -n -q -c {count} -i 0.01 -W 1 {address}")
+    told = said(fabric, source, f"ping -n -q -c {count} -i 0.01 -s {size} -W 1 {address}")
     found = re.search(r"(\d+) received", told)
     assert found, told
     return int(found[1])
+
+
+def neighbour_of(fabric: Fabric, node: str, port: str) -> str:
+    """Who speaks BGP at the other end of a port."""
+    command = ["vtysh", "-c", f"show bgp neighbors {port} json"]
+    return str(json.loads(fabric.node(node).run(command))[port].get("hostname"))
+
+
+def hangs(fabric: Fabric, node: str, daemon: str) -> bool:
+    words = ["timeout", "1", "vtysh", "-d", daemon, "-c", "show version"]
+    return "FRRouting" not in fabric.node(node).run(words, check=False)
+
+
+def in_reach(fabric: Fabric, node: str) -> bool:
+    """Whether a device gets a connection to its controller."""
+    words = ["timeout", "1", "bash", "-c", "echo > /dev/tcp/172.31.0.1/8443 && echo fine"]
+    return "fine" in fabric.node(node).run(words, "mgmt", check=False)
+
+
+def controlled(fabric: Fabric) -> bool:
+    try:
+        fabric.answering()
+    except ControllerGone:
+        return False
+    return True
+
+
+def room(fabric: Fabric, node: str) -> int:
+    """KiB that are free where an agent keeps its state."""
+    place = fabric.state.directory / "devices" / node / "agent"
+    return int(said(fabric, node, f"df --output=avail {place}").split()[1])
 
 
 def established(fabric: Fabric, node: str, neighbour: str, vpc: str = "") -> bool:
@@ -70,6 +102,20 @@ CASES = {
     "silent-loss": Case(on("swp1@leaf3"), lambda f: not established(f, "spine1", "swp3")),
     "packet-loss": Case(on("swp5@leaf1"), lambda f: pinged(f, "r1", "10.1.1.1", 50) < 50),
     "corruption": Case(on("swp5@leaf1"), damaged),
+    "slow-link": Case(on("swp5@leaf1"), lambda f: pinged(f, "r1", "10.1.1.1", 50, 1_400) < 50),
+    "carrier-loss": Case(on("swp1@leaf3"), lambda f: "NO-CARRIER" in said(f, "spine1", "ip link show dev swp3")),
+    "swapped-cables": Case(on("swp1@leaf1", "swp1@leaf2"), lambda f: neighbour_of(f, "spine1", "swp1") == "leaf2"),
+    "misrouted-prefix": Case(
+        on("leaf1/red", "10.1.2.13/32", "10.1.1.11"), lambda f: not answers(f, "r1", "10.1.2.13")
+    ),
+    "stopped-daemon": Case(on("leaf1"), lambda f: not established(f, "spine1", "swp1")),
+    "hung-daemon": Case(on("leaf2"), lambda f: hangs(f, "leaf2", "bgpd")),
+    "killed-agent": Case(on("leaf3"), lambda f: not f.agent("leaf3")),
+    "killed-controller": Case(on(), lambda f: not controlled(f)),
+    "blocked-controller": Case(on("leaf2"), lambda f: not in_reach(f, "leaf2")),
+    "full-disk": Case(on("leaf1"), lambda f: room(f, "leaf1") == 0),
+    "power-off": Case(on("spine2"), lambda f: "NO-CARRIER" in said(f, "leaf1", "ip link show dev swp2")),
+    "wrong-gateway": Case(on("r1"), lambda f: not answers(f, "r1", "10.1.2.13")),
     "wrong-as": Case(on("swp1@leaf1"), lambda f: not established(f, "spine1", "swp1")),
     "bgp-shutdown": Case(on("swp16@leaf1"), lambda f: not established(f, "isp1", "192.0.2.0")),
     "wrong-password": Case(on("swp2@leaf2"), lambda f: not established(f, "spine2", "swp2")),

@@ -148,9 +148,14 @@ class Fabric:
 
     def rebuild(self, device: str) -> None:
         """Reboot a device: what is not on its disk is lost, its ports come back unconfigured, FRR and agent start."""
-        new = self.unplug(device)
-        new.ip(wiring.management(wiring.mgmt_addresses(self.lab.switches)[device]), "mgmt")
-        frr.start(new, vrf_namespaces=True)
+        self.unplug(device)
+        self.boot(device)
+
+    def boot(self, device: str) -> None:
+        """Start what runs on a device that was unplugged."""
+        node = self.node(device)
+        node.ip(wiring.management(wiring.mgmt_addresses(self.lab.switches)[device]), "mgmt")
+        frr.start(node, vrf_namespaces=True)
         self.start_agents([device])
 
     def unplug(self, device: str) -> Namespace:

@@ -93,6 +93,13 @@ def start(node: Namespace, vrf_namespaces: bool, daemons: Sequence[str] = DEVICE
         _launch(node, argv)
 
 
+def start_again(node: Namespace, daemon: str) -> None:
+    """Start one daemon of a node whose others run; it takes its configuration from the node's disk."""
+    for argv in commands(node.path("/"), vrf_namespaces=True, daemons=[daemon]):
+        if Path(argv[0]).name in (daemon, "vtysh"):
+            _launch(node, argv)
+
+
 def _launch(node: Namespace, argv: list[str]) -> None:
     """Run what leaves a daemon behind. Its words go into a file: FRR 10 keeps a pipe open for as long as it lives."""
     with TemporaryFile() as said:

@@ -15,6 +15,7 @@ from underlace.lab.faults.announcements import network
 from underlace.lab.faults.base import Fault, Kept, Parameter, Plan
 from underlace.lab.faults.loss import counted
 from underlace.lab.namespace import Namespace
+from underlace.model.diagnostic import shortened
 
 _PLACE = Parameter("DEVICE[/VPC]", "a switch, or a VPC on it: leaf2/acme/red")
 _TABLE = "table inet {table} {{\n{chains}}}\n"
@@ -149,4 +150,56 @@ class BlockedPrefix(Filter):
         fabric.node(kept["node"]).run(["ping", "-c", "1", "-W", "1", inside], kept["vrf"], check=False)
 
 
-FAULTS = (BlackholeRoute(), ForeignAcl(), IcmpFilter(), BlockedPrefix())
+class Misrouted(Fault):
+    name = "misrouted-prefix"
+    parameters = (
+        _PLACE,
+        Parameter("PREFIX", "what goes astray"),
+        Parameter("ADDRESS", "the next hop that it is sent to"),
+    )
+    summary = "A switch has a static route by hand with the wrong next hop, which it does not announce."
+    shows = "All sessions are up and routes are right everywhere else; what this switch forwards there goes astray."
+    elsewhere = ("NetOpsBench static_route_misconfig", "NetArena wrong_routing_table")
+
+    def plan(self, fabric: Fabric, words: Mapping[str, str]) -> Plan:
+        text, prefix = words["DEVICE[/VPC]"], network(words["PREFIX"])
+        node, vrf = _on_switch(fabric, text)
+        kept = {"node": node.name, "vrf": vrf, "prefix": prefix, "hop": _device_to(node, vrf, words["ADDRESS"])}
+        kept["address"] = words["ADDRESS"]
+        return Plan(f"{text},{prefix}", kept, (f"the route of {text} to {prefix}",))
+
+    def inject(self, fabric: Fabric, kept: Kept) -> None:
+        self._route(fabric, kept, "add")
+
+    def undo(self, fabric: Fabric, kept: Kept) -> None:
+        if self._held(fabric, kept):
+            self._route(fabric, kept, "del")
+
+    def _route(self, fabric: Fabric, kept: Kept, verb: str) -> None:
+        way = ["via", kept["address"], "dev", kept["hop"], "onlink", "metric", "1"]
+        fabric.node(kept["node"]).run(["ip", "route", verb, kept["prefix"], *way], kept["vrf"])
+
+    def _held(self, fabric: Fabric, kept: Kept) -> bool:
+        family = "-6" if ":" in kept["prefix"] else "-4"
+        words = ["ip", family, "route", "show", "exact", kept["prefix"], "metric", "1"]
+        return f"via {kept['address']} " in fabric.node(kept["node"]).run(words, kept["vrf"])
+
+    def proof(self, fabric: Fabric, kept: Kept) -> str:
+        inside = str(ip_network(kept["prefix"])[0])
+        way = fabric.node(kept["node"]).run(["ip", "route", "get", inside], kept["vrf"], check=False)
+        if not self._held(fabric, kept) or f"via {kept['address']} " not in way:
+            return ""
+        return f"{kept['node']} sends what is for {inside} to {kept['address']} by {kept['hop']}"
+
+
+def _device_to(node: Namespace, vrf: str, address: str) -> str:
+    """The link by which an address is a neighbour. Raises LabError."""
+    words = node.run(["ip", "-oneline", "route", "get", address], vrf, check=False).split()
+    if "dev" not in words or "via" in words:
+        raise LabError(
+            f"{shortened(address)} is no neighbour of {node.name} there", "Name an address on a link of it."
+        )
+    return words[words.index("dev") + 1]
+
+
+FAULTS = (BlackholeRoute(), Misrouted(), ForeignAcl(), IcmpFilter(), BlockedPrefix())

@@ -107,4 +107,37 @@ class Corruption(Loss):
     harm, verb = "meta protocol ip ip checksum set 57005 counter", "damaged"
 
 
-FAULTS = (SilentLoss(), PacketLoss(), Corruption())
+class SlowLink(Fault):
+    name = "slow-link"
+    parameters = (PORT, Parameter("KBIT", "a second that pass", "200"))
+    summary = "A port sends far less than its speed says."
+    shows = "Small packets pass, and sessions are up; whoever sends much is slow, and loses packets at this port."
+    elsewhere = ("NIKA link_capacity_bottleneck",)
+
+    def plan(self, fabric: Fabric, words: Mapping[str, str]) -> Plan:
+        _, far = where.cabled(fabric, words["PORT"])
+        kept = {"port": words["PORT"], "far": str(far), "kbit": where.number(words, "KBIT", 32, 10_000)}
+        return Plan(words["PORT"], kept, (f"the queue of {words['PORT']}",))
+
+    def inject(self, fabric: Fabric, kept: Kept) -> None:
+        self._queue(fabric, kept, "add", "tbf", "rate", f"{kept['kbit']:g}kbit", "burst", "9300", "latency", "50ms")
+
+    def undo(self, fabric: Fabric, kept: Kept) -> None:
+        self._queue(fabric, kept, "del")
+
+    def _queue(self, fabric: Fabric, kept: Kept, verb: str, *words: str) -> None:
+        near = where.port(fabric, kept["port"])
+        near.node.run(["tc", "qdisc", verb, "dev", near.name, "root", *words], near.where, check=verb == "add")
+
+    def proof(self, fabric: Fabric, kept: Kept) -> str:
+        near, far = where.port(fabric, kept["port"]), where.far_port(fabric, end(kept["far"]))
+        frames = [sys.executable, "-m", "underlace.lab.faults.inside", "frames", near.name, far.link()["address"]]
+        near.node.run([*frames, "50", "1400"], near.where)
+        queues = json.loads(
+            near.node.run(["tc", "-json", "-statistics", "qdisc", "show", "dev", near.name], near.where)
+        )
+        dropped = sum(queue["drops"] for queue in queues if queue["kind"] == "tbf")
+        return f"{kept['port']} sends {kept['kbit']:g} kbit/s, and has dropped {dropped} packets" if dropped else ""
+
+
+FAULTS = (SlowLink(), SilentLoss(), PacketLoss(), Corruption())

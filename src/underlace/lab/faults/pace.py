@@ -6,6 +6,8 @@ An agent that is stopped would be a second fault; one that is told to look next 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -59,8 +61,27 @@ def set_interval(fabric: Fabric, device: str, seconds: float | None) -> None:
 
 def restart(fabric: Fabric, device: str) -> None:
     """Restart an agent, and wait until it has looked at its device and put back what it should hold."""
-    log = agents.log_path(fabric.state.directory, device)
-    seen = log.read_text().count(_RECOVERED)
-    fabric.stop_agents([device])
-    fabric.start_agents([device])
-    wait_for(f"the agent of {device} to have looked", lambda: log.read_text().count(_RECOVERED) > seen)
+    with away(fabric, [device]):
+        pass
+
+
+@contextmanager
+def away(fabric: Fabric, devices: Iterable[str]) -> Iterator[None]:
+    """Without the agents that these devices have. They come back, and put back what the devices should hold."""
+    running = [device for device in devices if fabric.agent(device)]
+    seen = {device: _recoveries(fabric, device) for device in running}
+    fabric.stop_agents(running)
+    try:
+        yield
+    finally:
+        fabric.start_agents(running)
+    for device in running:
+        wait_for(f"the agent of {device} to have looked", _later(fabric, device, seen[device]))
+
+
+def _recoveries(fabric: Fabric, device: str) -> int:
+    return agents.log_path(fabric.state.directory, device).read_text().count(_RECOVERED)
+
+
+def _later(fabric: Fabric, device: str, seen: int) -> Callable[[], bool]:
+    return lambda: _recoveries(fabric, device) > seen
