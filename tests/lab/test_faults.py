@@ -52,6 +52,41 @@ def test_a_fault_takes_effect_and_is_undone(fabric: Fabric, name: str) -> None:
     restored(fabric)
 
 
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.agent is Agent.MENDS])
+def test_an_agent_mends_what_is_said_to_be_its_own(fabric: Fabric, name: str) -> None:
+    """Started anew it looks at once."""
+    active = work.inject(fabric, name, CASES[name].words(fabric), hold=False)
+    assert (active.held, len(active.devices)) == ((), 1)
+    for device in active.devices:
+        pace.restart(fabric, device)
+    assert work.mended(fabric, active) > 0
+    assert list(work.status(fabric)) == []
+
+
+PACKETS = (
+    "silent-loss",
+    "packet-loss",
+    "corruption",
+    "slow-link",
+    "blackhole-route",
+    "icmp-filter",
+    "blocked-prefix",
+)
+
+
+def test_an_agent_leaves_what_is_not_its_own(fabric: Fabric) -> None:
+    assert {FAULTS[name].agent for name in PACKETS} == {Agent.LEAVES}
+    try:
+        for name in PACKETS:
+            work.inject(fabric, name, CASES[name].words(fabric))
+        for device in fabric.lab.switches:
+            pace.restart(fabric, device)
+        assert {row.fault.name: bool(row.proof) for row in work.status(fabric)} == dict.fromkeys(PACKETS, True)
+    finally:
+        work.undo(fabric)
+    restored(fabric)
+
+
 def command(fabric: Fabric, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     argv = [*PROGRAM, words[0], "--lab", str(fabric.state.directory), *words[1:]]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
@@ -67,6 +102,9 @@ def test_processes_of_their_own_break_see_and_mend(fabric: Fabric) -> None:
     assert shut["simulated"] is True
     told = command(fabric, "inject", "corruption", "swp1@leaf2", "40")
     assert "damaged" in told.stdout
+    judging = [*PROGRAM[:-1], "test", "--lab", str(fabric.state.directory)]
+    verdict = subprocess.run(judging, capture_output=True, text=True, timeout=120, check=False)
+    assert "broken on purpose: shut:swp2@leaf3\nbroken on purpose: corruption:swp1@leaf2\n" in verdict.stderr
     seen = json.loads(command(fabric, "status", "-o", "json").stdout)["faults"]
     assert [(one["id"], one["state"]) for one in seen] == [
         ("shut:swp2@leaf3", "in effect"),

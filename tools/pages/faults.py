@@ -19,6 +19,8 @@ what was commanded. It is undone when nothing shows it any more.
 AGENT = {
     Agent.MENDS: "owns what this changes, and would put it back within a minute. While the fault lasts it does not "
     "look for drift; it reports, answers and applies as ever. With `--until-mended` it is left to mend.",
+    Agent.DISTURBS: "would put this back again and again, and end nothing. While the fault lasts it does not "
+    "look for drift; it reports, answers and applies as ever.",
     Agent.LEAVES: "owns nothing of this, and leaves it alone.",
     Agent.GONE: "is, or loses, what this takes away.",
 }

@@ -18,6 +18,7 @@ from underlace.lab.demo import CONVERGENCE_SECONDS, Stages, progress
 from underlace.lab.expect import matrix
 from underlace.lab.fault import spoken
 from underlace.lab.faults.cli import app as fault
+from underlace.lab.faults.ledger import Ledger
 from underlace.lab.place import command, default_directory
 from underlace.lab.process import environment
 from underlace.lab.status import rows as status_rows
@@ -133,10 +134,13 @@ def check(
         fabric = lab.load(at)
         wanted = known.Known(intent.read(directory), str(directory)) if directory else known.ask(fabric)
         expected, strangers = matrix(wanted.intent).among(fabric.lab.nodes)
+        broken = list(Ledger(at).active)
         began = time.monotonic()
         verdict = flows.verdict(expected, fabric.underlay(), fabric, fabric.left_out.unchecked(wanted.intent))
     if wanted.said:
         sys.stderr.write(f"{wanted.said}\n")
+    for name in broken:
+        sys.stderr.write(f"broken on purpose: {name}\n")
     if strangers:
         sys.stderr.write(f"not in this lab, which was brought up without them: {', '.join(sorted(strangers))}\n")
     if form == "json":

@@ -27,6 +27,9 @@ class Agent(StrEnum):
     MENDS = "mends"
     """It owns what is changed and would put it back at its next look; so it does not look while the fault lasts."""
 
+    DISTURBS = "disturbs"
+    """It would put back what is changed, again and again, and end nothing; so it does not look either."""
+
     LEAVES = "leaves"
     """It owns nothing of what is changed, and leaves it alone."""
 

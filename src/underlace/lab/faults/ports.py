@@ -57,7 +57,7 @@ class Flap(Fault):
     parameters = (PORT, Parameter("SECONDS", "how long it stays down, and up", "1"))
     summary = "A port goes down and up, all the time."
     shows = "Carrier changes at both ends by the second; sessions over it come and go."
-    agent = Agent.MENDS
+    agent = Agent.DISTURBS
     elsewhere = ("NIKA link_flap", "NetOpsBench link_flapping")
 
     def plan(self, fabric: Fabric, words: Mapping[str, str]) -> Plan:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+from underlace.lab import frr
 from underlace.lab.fabric import Fabric
+from underlace.lab.fault import LabError
 from underlace.lab.faults import routing, where
 from underlace.lab.faults.base import Agent, Fault, Kept, Parameter, Plan
 from underlace.lab.namespace import Namespace
@@ -29,7 +32,7 @@ class OfSession(Fault):
     def plan(self, fabric: Fabric, words: Mapping[str, str]) -> Plan:
         text = words["PORT"]
         session = routing.session_of(fabric, text)
-        kept = {"port": text, "session": list(session)}
+        kept = {"port": text, "far": str(where.cabled(fabric, text)[1]), "session": list(session)}
         return Plan(text, kept, (f"the BGP session over {text}",), (end(text).node,))
 
     @abstractmethod
@@ -43,6 +46,16 @@ class OfSession(Fault):
     def undo(self, fabric: Fabric, kept: Kept) -> None:
         session = routing.Session(*kept["session"])
         routing.configure(self._node(fabric, kept), session.instance, self.lines(session)[1])
+        self._hurry(fabric, kept)
+
+    def _hurry(self, fabric: Fabric, kept: Kept) -> None:
+        """After each failure the other end waits longer before it tries again, up to a minute: it begins anew."""
+        far = kept["far"]
+        if end(far).node in fabric.lab.switches:
+            with suppress(LabError):
+                other = routing.session_of(fabric, far)
+                vrf = f"vrf {other.vrf} " if other.vrf else ""
+                frr.vtysh(fabric.node(end(far).node), f"clear bgp {vrf}{other.neighbour}")
 
     @abstractmethod
     def why(self, fabric: Fabric, kept: Kept, told: Mapping[str, Any]) -> str:

@@ -73,7 +73,7 @@ def inject(fabric: Fabric, name: str, words: Sequence[str], hold: bool = True) -
             plan.kept,
             plan.claims,
             plan.devices,
-            plan.devices if hold and fault.agent is Agent.MENDS else (),
+            plan.devices if hold and fault.agent in (Agent.MENDS, Agent.DISTURBS) else (),
             time.time(),
         )
         _refuse(fabric, ledger, active)
