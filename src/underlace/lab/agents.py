@@ -11,13 +11,12 @@ import gc
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from underlace.lab import channel, namespace
-from underlace.lab.state import State, start_time
+from underlace.lab.state import State, stop
 
 SOCKET = "agents.sock"
 ROLE = "agents"
@@ -58,14 +57,8 @@ class Parent:
     def stop(self, device: str, number: int) -> None:
         """Send an agent a signal and wait until it is gone."""
         process = self.state.running(AGENT, device)
-        if process is None:
-            return
-        os.kill(process.pid, number)
-        until = time.monotonic() + _END_SECONDS
-        while start_time(process.pid) == process.start:
-            if time.monotonic() > until:
-                raise TimeoutError(f"the agent of {device} does not end")
-            time.sleep(0.005)
+        if process is not None:
+            stop(process, number, _END_SECONDS)
 
     def answer(self, message: channel.Message) -> channel.Message:
         match message["do"]:
@@ -104,13 +97,7 @@ def serve(directory: Path, run: Callable[[Path], None]) -> None:
     gc.collect()
     gc.freeze()
     state.record(ROLE, "", os.getpid())
-    while True:
-        connection, _ = server.accept()
-        with connection:
-            try:
-                channel.send(connection, parent.answer(channel.receive(connection)))
-            except Exception as error:
-                channel.send(connection, {"error": f"{type(error).__name__}: {error}"})
+    channel.serve(server, parent.answer)
 
 
 def program() -> Callable[[Path], None]:

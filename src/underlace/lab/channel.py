@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 Message = dict[str, Any]
 
@@ -50,6 +50,22 @@ def receive(connection: socket.socket) -> Message:
 
 def send(connection: socket.socket, message: Message) -> None:
     connection.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+
+def respond(connection: socket.socket, answer: Callable[[Message], Message]) -> None:
+    """Answer one request. What goes wrong is told to who asked."""
+    try:
+        send(connection, answer(receive(connection)))
+    except Exception as error:
+        send(connection, {"error": f"{type(error).__name__}: {error}"})
+
+
+def serve(server: socket.socket, answer: Callable[[Message], Message]) -> NoReturn:
+    """Answer one request after the other, for ever."""
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            respond(connection, answer)
 
 
 def request(path: Path, message: Message, timeout: float = 30.0) -> Message:

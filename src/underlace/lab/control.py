@@ -21,7 +21,8 @@ import msgspec
 
 from underlace.lab.namespace import Namespace
 from underlace.lab.process import environment, spawn
-from underlace.lab.state import State, start_time
+from underlace.lab.state import State
+from underlace.lab.state import stop as stop_process
 from underlace.lab.wiring import CONTROLLER_ADDRESS
 from underlace.model.diagnostic import Diagnostic
 
@@ -164,14 +165,8 @@ def ready(state: State, limit: float = 30.0) -> Rest:
 def stop(state: State, number: signal.Signals = signal.SIGTERM, limit: float = 20.0) -> None:
     """End the controller and wait until it is gone. Nothing on the wire may notice (law 5)."""
     process = state.running(ROLE)
-    if process is None:
-        return
-    os.kill(process.pid, number)
-    until = time.monotonic() + limit
-    while start_time(process.pid) == process.start:
-        if time.monotonic() > until:
-            raise TimeoutError(f"the controller (pid {process.pid}) does not end")
-        time.sleep(0.01)
+    if process is not None:
+        stop_process(process, number, limit)
 
 
 def tail(path: Path, lines: int = 20) -> str:

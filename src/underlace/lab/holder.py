@@ -136,13 +136,7 @@ def main(directory: Path) -> None:
     namespace.unshare(namespace.CLONE_NEWNET)
     holder, server = Holder(state), channel.listen(directory / SOCKET)
     state.record(ROLE, "", os.getpid())
-    while True:
-        connection, _ = server.accept()
-        with connection:
-            try:
-                channel.send(connection, holder.answer(channel.receive(connection)))
-            except Exception as error:
-                channel.send(connection, {"error": f"{type(error).__name__}: {error}"})
+    channel.serve(server, holder.answer)
 
 
 if __name__ == "__main__":

@@ -103,9 +103,7 @@ def _attend(control: socket.socket, intruders: list[str]) -> None:
         if os.fork() != 0:
             return
         try:
-            channel.send(connection, _do(channel.receive(connection), intruders))
-        except Exception as error:
-            channel.send(connection, {"error": f"{type(error).__name__}: {error}"})
+            channel.respond(connection, lambda message: _do(message, intruders))
         finally:
             os._exit(0)
 

@@ -49,6 +49,16 @@ def is_running(process: Process) -> bool:
     return process.start != 0 and start_time(process.pid) == process.start
 
 
+def stop(process: Process, number: int, limit: float) -> None:
+    """Send a process a signal and wait until it is gone. Raises TimeoutError when it is not after so many seconds."""
+    os.kill(process.pid, number)
+    until = time.monotonic() + limit
+    while is_running(process):
+        if time.monotonic() > until:
+            raise TimeoutError(f"{process.role} {process.name} (pid {process.pid}) does not end")
+        time.sleep(0.005)
+
+
 def _append(path: Path, record: dict[str, Any]) -> None:
     line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
