@@ -167,6 +167,21 @@ def test_an_edit_over_many_leaves_sends_few_statements(tmp_path: Path) -> None:
     fabric.close()
 
 
+def test_a_leaf_more_sends_as_few_statements_to_a_larger_fabric(tmp_path: Path) -> None:
+    """Every leaf hears of it, as it takes VXLAN from known VTEPs only (law 11)."""
+    sent = []
+    for leaves in (4, 40):
+        (tmp_path / str(leaves)).mkdir()
+        fabric = rig(tmp_path / str(leaves))
+        fabric_of(fabric, leaves, 2)
+        with counting(fabric) as cost:
+            fabric.put(doc("switch", "one-more", site="dc1", role="leaf", ports=64))
+        assert cost.compiled == {"switch": leaves + 1}
+        sent.append(cost.statements)
+        fabric.close()
+    assert sent[1] <= sent[0] + 2
+
+
 def test_no_change_writes_nothing(tmp_path: Path) -> None:
     fabric = rig(tmp_path)
     first = fabric.put(*quickstart())

@@ -75,7 +75,7 @@ def drop(run: Run, gone: Iterable[Resource[Any]]) -> Fresh:
 
 def _derive(run: Run, fresh: Fresh) -> Fresh:
     """Index the fresh resources anew; returns the watchers that this makes dirty."""
-    run.view.load(t for r in fresh.values() for t in _targets(run, r))
+    run.view.load({r.ref for r in fresh.values()} | {t for r in fresh.values() for t in _targets(run, r)})
     unknown = [i for i in fresh if i not in run.derived and not run.is_new(i)]
     before = (rows.derived(run.c, unknown) if unknown else {}) | {i: d for i, d in run.derived.items() if i in fresh}
     after = {i: _derived(run, r) for i, r in fresh.items()}
