@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-from tools.pages import api, cli, device_objects, diagnostics, faults, kinds, settings
+from tools.pages import api, cli, device_objects, diagnostics, faults, kinds, live, settings
 from underlace.api.app import create_app
 from underlace.kinds.registry import KINDS
 from underlace.lab.faults.registry import FAULTS
 from underlace.main import build
+from underlace.queries.registry import QUERIES
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -31,6 +32,7 @@ def made() -> Mapping[str, str]:
 def pages() -> Iterator[tuple[str, str]]:
     """Every generated page, as a path below docs/reference and its text."""
     yield from kinds.pages(KINDS, ROOT / "examples")
+    yield from live.pages(QUERIES)
     yield from diagnostics.pages(ROOT / "src" / "underlace")
     yield from settings.pages()
     yield from device_objects.pages()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.controlled import ADMIN, NOW, QUICKSTART, PlainDriver, Rig, doc, quickstart
+from support.fabric import poll
 from support.postgres import PostgresServer
 from support.shell import Shell, Up, underlace
 from underlace.access import device_actor
@@ -20,10 +21,25 @@ from underlace.controller.controller import Controller
 from underlace.controller.identity import Identity
 from underlace.model.diagnostic import Refused
 from underlace.model.ids import Ref
+from underlace.model.question import Answer, Observed
 from underlace.store.identity import IdentityStore
 from underlace.store.store import Store
 
 pytestmark = pytest.mark.contract
+
+SESSION = dict.fromkeys(("vrf", "peer", "afi", "safi", "state"), "x") | dict.fromkeys(
+    (
+        "local_as",
+        "peer_as",
+        "uptime_seconds",
+        "received",
+        "sent",
+        "messages_received",
+        "messages_sent",
+        "flaps",
+    ),
+    1,
+)
 
 PATIENCE = 60.0
 """Far more than a notification needs; what waits is woken long before."""
@@ -255,3 +271,33 @@ def test_a_password_in_the_settings_is_not_shown(tmp_path: Path) -> None:
     assert started.code == 1
     assert "error[store-unavailable]" in started.err
     assert "hunter2" not in started.err
+
+
+def test_a_question_reaches_the_controller_that_the_device_listens_to(three: list[Rig]) -> None:
+    """And its answer comes back, a large one too; nothing of either is in a table."""
+    asker, listener, _ = (rig.controller.live for rig in three)
+    leaf1, rows = device_actor("leaf1"), [{**SESSION, "hostname": f"host{n}"} for n in range(2_000)]
+    came, over = threading.Event(), threading.Event()
+    listener.on_question(lambda devices: came.set() if "leaf1" in devices else None)
+
+    def agent() -> None:
+        with listener.polling(leaf1):
+            while not over.is_set():
+                came.wait(PATIENCE)
+                came.clear()
+                for question in listener.fetch(leaf1):
+                    listener.answer(leaf1, Answer(question.id, Observed(tuple(rows), "test")))
+
+    thread = threading.Thread(target=agent)
+    thread.start()
+    try:
+        poll("the answer", lambda: asker.ask(ADMIN, "bgp-summary", {}, ["leaf1"]).devices[0].rows, PATIENCE)
+        found = asker.ask(ADMIN, "bgp-summary", {}, ["leaf1", "leaf2"]).devices
+    finally:
+        over.set()
+        came.set()
+        thread.join()
+    assert [row.hostname for row in found[0].rows] == [row["hostname"] for row in rows]
+    assert found[0].error is None
+    assert found[1].error is not None
+    assert found[1].latency_ms < 3_000

@@ -38,6 +38,10 @@ class Use(StrEnum):
 
     READ_FABRIC = "read-fabric"
     """Devices, their configuration and explanation, revisions, status of the whole fabric."""
+    READ_LIVE = "read-live"
+    """What devices see right now, of whatever tenant: sessions, routes, addresses, counters."""
+    SEND_PROBES = "send-probes"
+    """Have devices send packets to addresses of one's choice."""
     MANAGE_DEVICES = "manage-devices"
     """Enrolment tokens, forgetting a device."""
     MANAGE_IDENTITY = "manage-identity"
@@ -59,6 +63,8 @@ Assignment = Callable[[Ref], Resource[Any] | None]
 
 _USES: dict[Use, frozenset[Role]] = {
     Use.READ_FABRIC: frozenset((Role.ADMIN, Role.OPERATOR, Role.READER)),
+    Use.READ_LIVE: frozenset((Role.ADMIN, Role.OPERATOR, Role.READER)),
+    Use.SEND_PROBES: frozenset((Role.ADMIN, Role.OPERATOR)),
     Use.MANAGE_DEVICES: frozenset((Role.ADMIN, Role.OPERATOR)),
     Use.MANAGE_IDENTITY: frozenset((Role.ADMIN,)),
     Use.BACK_UP: frozenset((Role.ADMIN,)),

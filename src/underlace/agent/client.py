@@ -20,6 +20,7 @@ import msgspec
 
 from underlace import __version__
 from underlace.agent import netns
+from underlace.model.question import Answer, Questions, QuestionsRequest
 from underlace.model.wire import (
     HEADER,
     PROTOCOL,
@@ -85,6 +86,18 @@ class Controller(Protocol):
         """Drop the connection: the identity has changed."""
 
 
+class Asker(Protocol):
+    """What answering questions needs of a controller. Every call may raise Unreachable or Refusal."""
+
+    def questions(self, request: QuestionsRequest) -> Questions | None: ...
+
+    def answer(self, answer: Answer, limit: float | None = None) -> None: ...
+
+    def forget(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
 class Problem(msgspec.Struct):
     """The parts of an RFC 9457 answer that a log can use."""
 
@@ -130,6 +143,13 @@ class HttpsController:
 
     def report(self, report: Report, limit: float | None = None) -> Receipt:
         return self._call("report", report, Receipt, limit)
+
+    def questions(self, request: QuestionsRequest) -> Questions | None:
+        body = self._post("questions", request, request.wait + self._limit)
+        return None if body is None else _decode(body, Questions)
+
+    def answer(self, answer: Answer, limit: float | None = None) -> None:
+        self._post("answer", answer, self._limit if limit is None else limit)
 
     def forget(self) -> None:
         if self._open is not None:

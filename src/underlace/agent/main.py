@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -30,10 +30,11 @@ from underlace.agent.config import AgentConfig, load_config
 from underlace.agent.enrolment import Enrolment
 from underlace.agent.identity import Identity
 from underlace.agent.ledger import Ledger
+from underlace.agent.listener import Listener
 from underlace.agent.log import Log
 from underlace.agent.loop import Agent
 from underlace.agent.parts import Parts
-from underlace.drivers.protocol import Door, Driver, Keeper
+from underlace.drivers.protocol import Door, Driver, Keeper, Prober
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import is_hostname
 
@@ -60,10 +61,14 @@ def main(config: AgentConfig, driver: Driver, door: Door, *, once: bool = False,
     clock = SystemClock()
     try:
         agent, controller = build(config, driver, door, clock, log)
-        if isinstance(door, Keeper) and not once:
-            door.keep()
-        with _signals(agent, controller, clock):
-            code = _run(agent, once)
+        with ExitStack() as beside:
+            if not once:
+                if isinstance(door, Keeper):
+                    door.keep()
+                if isinstance(door, Prober):
+                    beside.enter_context(answering(config, door, log))
+            with _signals(agent, controller, clock):
+                code = _run(agent, once)
         controller.forget()
         return code
     except OSError as error:
@@ -80,13 +85,7 @@ def build(
     """An agent with all its parts, not started."""
     state = Path(config.state_dir)
     identity = Identity(state, config.device)
-    controller = HttpsController(
-        config.controllers,
-        (Path(config.ca), identity.ca),
-        identity.pem,
-        config.management_netns,
-        config.request_timeout,
-    )
+    controller = connect(config, identity)
     parts = Parts(
         config=config,
         driver=driver,
@@ -99,6 +98,26 @@ def build(
         restart=partial(service.restart, config.restart_command) if config.restart_command else None,
     )
     return Agent(parts, Enrolment(config, identity, controller, clock, log)), controller
+
+
+def connect(config: AgentConfig, identity: Identity) -> HttpsController:
+    """A connection to the controllers, made when it is first used; for one thread."""
+    authorities = (Path(config.ca), identity.ca)
+    return HttpsController(
+        config.controllers, authorities, identity.pem, config.management_netns, config.request_timeout
+    )
+
+
+@contextmanager
+def answering(config: AgentConfig, door: Prober, log: Log) -> Iterator[None]:
+    """Live questions are answered meanwhile, on connections and in threads of their own."""
+    identity = Identity(Path(config.state_dir), config.device)
+    listener = Listener(connect(config, identity), connect(config, identity), door, identity.pem, log, config.wait)
+    listener.start()
+    try:
+        yield
+    finally:
+        listener.close()
 
 
 def _run(agent: Agent, once: bool) -> int:

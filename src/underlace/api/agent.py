@@ -13,13 +13,14 @@ from starlette.responses import Response
 
 from underlace.access import Actor
 from underlace.api import problem
-from underlace.api.body import decode
+from underlace.api.body import TooLarge, decode
 from underlace.api.call import actor_of, answer, nothing, run
 from underlace.api.gate import FailureLimit, client_address, too_many
 from underlace.api.waiters import Waiters
 from underlace.controller.controller import Controller
 from underlace.controller.identity import Identity
 from underlace.model.diagnostic import Diagnostic, Refused, Where
+from underlace.model.question import ANSWER_MAX, Answer, Question, Questions, QuestionsRequest
 from underlace.model.wire import (
     HEADER,
     PROTOCOL,
@@ -36,7 +37,14 @@ from underlace.model.wire import (
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def routes(controller: Controller, identity: Identity, waiters: Waiters, limit: FailureLimit) -> APIRouter:
+ROOM = 4_096
+"""Bytes of an answer beside what its agent counts."""
+
+
+def routes(
+    controller: Controller, identity: Identity, waiters: Waiters, asking: Waiters, limit: FailureLimit
+) -> APIRouter:
+    """waiters, asking: agents that wait for another desired state, and for questions."""
     router = APIRouter(prefix="/agent/v1", include_in_schema=False)
 
     async def enrol(request: Request) -> Response:
@@ -80,7 +88,25 @@ def routes(controller: Controller, identity: Identity, waiters: Waiters, limit: 
         told = decode(await request.body(), Report)
         return answer(await run(controller.report, actor_of(request), told))
 
-    for endpoint in (enrol, renew, desired, fragments, report):
+    async def questions(request: Request) -> Response:
+        _check_version(request)
+        actor = actor_of(request)
+        asked = decode(await request.body(), QuestionsRequest)
+        with controller.live.polling(actor):
+            found = await _await_questions(controller, asking, actor, asked.wait)
+        return answer(Questions(found)) if found else nothing()
+
+    async def answer_question(request: Request) -> Response:
+        _check_version(request)
+        actor = actor_of(request)
+        body = await request.body()
+        if len(body) > ANSWER_MAX + ROOM:
+            raise TooLarge
+        controller.live.answer(actor, await run(decode, body, Answer))
+        return nothing()
+
+    router.add_api_route("/answer", answer_question, methods=["POST"])
+    for endpoint in (enrol, renew, desired, fragments, report, questions):
         router.add_api_route(f"/{endpoint.__name__}", endpoint, methods=["POST"])
     return router
 
@@ -102,6 +128,25 @@ async def _await_change(
                 await asyncio.wait_for(changed.wait(), left)
             except TimeoutError:
                 return None
+
+
+async def _await_questions(
+    controller: Controller, asking: Waiters, actor: Actor, patience: float
+) -> tuple[Question, ...]:
+    """The questions that wait for a device, at once or within its patience. The board never waits: no thread is
+    needed."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + min(max(patience, 0.0), WAIT_MAX)
+    while True:
+        with asking.waiting(actor.name) as came:
+            found = controller.live.fetch(actor)
+            left = end - loop.time()
+            if found or left <= 0 or asking.stopped:
+                return found
+            try:
+                await asyncio.wait_for(came.wait(), left)
+            except TimeoutError:
+                return ()
 
 
 def _check_version(request: Request) -> None:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from underlace import __version__
-from underlace.api import agent, devices, fabric, health, intent, openapi, problem, resources, tokens
+from underlace.api import agent, devices, fabric, health, intent, live, openapi, problem, resources, tokens
 from underlace.api.body import TooLarge, too_large
 from underlace.api.gate import FailureLimit, Gate
 from underlace.api.intent import ChangeRequest
@@ -32,6 +32,7 @@ from underlace.controller.identity import Identity
 from underlace.controller.plan import Applied, Plan
 from underlace.controller.resources import Page
 from underlace.controller.status import FabricStatus
+from underlace.live.answer import LiveAnswer
 from underlace.model.diagnostic import Refused
 
 SHAPES = (
@@ -46,6 +47,7 @@ SHAPES = (
     Why,
     ChangeRequest,
     NewToken,
+    LiveAnswer,
 )
 """What bodies are and answers hold, for OpenAPI: the types of the use cases themselves."""
 
@@ -53,7 +55,7 @@ SHAPES = (
 class Application:
     """The gate with everything behind it. `stop` lets waiting agents go when the server shuts down."""
 
-    def __init__(self, gate: ASGIApp, inner: FastAPI, waiters: Waiters) -> None:
+    def __init__(self, gate: ASGIApp, inner: FastAPI, *waiters: Waiters) -> None:
         self._gate = gate
         self.inner = inner
         self.waiters = waiters
@@ -62,18 +64,20 @@ class Application:
         await self._gate(scope, receive, send)
 
     def stop(self) -> None:
-        self.waiters.stop()
+        for waiters in self.waiters:
+            waiters.stop()
 
 
 def create_app(
     controller: Controller, identity: Identity, archive: Archive, *, simulated: bool = False
 ) -> Application:
     """The application of one controller."""
-    waiters = Waiters()
+    waiters, asking = Waiters(), Waiters()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         waiters.bind()
+        asking.bind()
         yield
 
     inner = FastAPI(
@@ -96,13 +100,15 @@ def create_app(
         devices.routes(controller, identity),
         fabric.routes(controller, archive),
         tokens.routes(identity),
-        agent.routes(controller, identity, waiters, limit),
+        live.routes(controller),
+        agent.routes(controller, identity, waiters, asking, limit),
     ):
         inner.include_router(router)
     openapi.install(inner, SHAPES)
     _install_problems(inner)
     controller.on_desired(waiters.notify)
-    return Application(Gate(inner, identity, limit, simulated=simulated), inner, waiters)
+    controller.live.on_question(asking.notify)
+    return Application(Gate(inner, identity, limit, simulated=simulated), inner, waiters, asking)
 
 
 def _install_problems(app: FastAPI) -> None:

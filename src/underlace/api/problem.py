@@ -17,6 +17,7 @@ MEDIA_TYPE = "application/problem+json"
 STATUS_OF: Mapping[str, int] = {
     "forbidden": 403,
     "not-found": 404,
+    "query-unknown": 404,
     "plan-changed": 409,
     "fragment-stale": 409,
     "still-referred-to": 409,
@@ -25,6 +26,7 @@ STATUS_OF: Mapping[str, int] = {
     "document-too-large": 413,
     "agent-version": 426,
     "too-many-failures": 429,
+    "live-busy": 429,
     "not-ready": 503,
     "backup-failed": 503,
     "store-damaged": 503,

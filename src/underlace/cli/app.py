@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from underlace import __version__
-from underlace.cli import bulk, devices, fabric, intent, output, resources, tokens, upgrade
+from underlace.cli import bulk, devices, fabric, intent, live, output, resources, tokens, upgrade
 from underlace.cli.failure import Exit, Stop, show
 from underlace.cli.session import Session, session_of
 from underlace.cli.settings import show_settings
@@ -66,6 +66,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     bulk.import_,
     config,
     fabric.status,
+    live.live,
     fabric.history,
     fabric.compact,
     fabric.whoami,

@@ -23,6 +23,7 @@ from underlace.controller.contact import Contacts
 from underlace.controller.devices import Device
 from underlace.controller.document import Document, Request, placed
 from underlace.controller.history import ChangeItem, RevisionItem, VersionItem
+from underlace.controller.live import Questions
 from underlace.controller.maintenance import Difference
 from underlace.controller.plan import Applied, Plan
 from underlace.controller.resources import Item, Page
@@ -34,6 +35,9 @@ from underlace.drivers.protocol import Driver
 from underlace.kinds.base import AnyKind
 from underlace.kinds.builtin import BUILTIN
 from underlace.kinds.registry import KINDS
+from underlace.live.board import Board
+from underlace.live.exchange import Exchange
+from underlace.live.live import Live
 from underlace.model.diagnostic import Diagnostic, Refused, Where
 from underlace.model.ids import Ref
 from underlace.model.wire import SILENT_AFTER, Fragments, Manifest, Receipt, Report
@@ -71,6 +75,13 @@ class Controller:
         self._rollout = Rollout(self._engine, confirm_within)
         self._survey = Survey(self._engine)
         self._simulated = simulated
+        board = Board()
+        self.live = Questions(self._engine, Live(board, clock, simulated))
+        """What is asked of devices, and answered by them, at the moment."""
+        exchange = Exchange(board)
+        self._relay = store.relay(exchange.heard)
+        if self._relay is not None:
+            exchange.join(self._relay.say)
         self._start()
 
     def _start(self) -> None:
@@ -249,6 +260,8 @@ class Controller:
             return ledger.counters(c).revision > 0
 
     def close(self) -> None:
+        if self._relay is not None:
+            self._relay.close()
         self._survey.close()
         self._engine.store.close()
 

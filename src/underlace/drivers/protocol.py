@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from underlace.model.capability import Capabilities
 from underlace.model.change import Change, Disruption, Key, Keyed
 from underlace.model.device import DeviceObject, Model
+from underlace.model.question import Observed, Value
 
 Items = Mapping[Key, Keyed]
 """Native state by key. Two items are equal exactly when the device needs no command to go from one to the other."""
@@ -86,6 +87,16 @@ class Limited(Protocol):
 
     def lacks(self) -> Mapping[str, str]:
         """Names of `Capabilities` that this device does not have, and why. May raise OSError."""
+        ...
+
+
+@runtime_checkable
+class Prober(Protocol):
+    """A door that answers live questions: the one part of it that any thread may use, beside what reads and
+    applies."""
+
+    def probe(self, name: str, arguments: Mapping[str, Value], seconds: float) -> Observed:
+        """What a probe finds now. Raises OSError when it finds nothing, or not within so many seconds."""
         ...
 
 

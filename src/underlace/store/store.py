@@ -15,6 +15,7 @@ from underlace.store.engine import Place, engine, is_server
 from underlace.store.fault import finding
 from underlace.store.migrate import migrate
 from underlace.store.news import News
+from underlace.store.relay import Relay
 from underlace.store.writer import Writer
 
 T = TypeVar("T")
@@ -76,6 +77,11 @@ class Store:
         others."""
         if self.shared and self._news is None:
             self._news = News(self.place, changed)
+
+    def relay(self, heard: Callable[[str], None]) -> Relay | None:
+        """What other controllers of the store say to each other, and a way to say something. Nothing of it is kept. A
+        file has no others."""
+        return Relay(self.place, heard) if self.shared else None
 
     def close(self) -> None:
         if self._news is not None:

@@ -6,7 +6,7 @@ A door belongs to the thread that uses it: namespaces are entered by that thread
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -19,10 +19,12 @@ from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link,
 from underlace.drivers.linux.native import Address, Item, Netns, Settings, Tag, Vxlan, on_tag
 from underlace.drivers.linux.neighbours import Neighbours, decode
 from underlace.drivers.linux.next_hops import NextHops
+from underlace.drivers.linux.probing import Probing
 from underlace.drivers.linux.render import FORWARDING, NETNS_SETTINGS
 from underlace.drivers.linux.tags import Tags
 from underlace.drivers.protocol import Duplicate, Failure, Items
 from underlace.model.change import Change, Key, Keyed
+from underlace.model.question import Observed, Value
 
 _PROFILE = "frr defaults datacenter"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -51,6 +53,7 @@ class LinuxDoor:
         self._addresses = Addresses(self._namespaces)
         self._neighbours = Neighbours(self._namespaces, Path(run_dir))
         self._next_hops = NextHops(self._namespaces)
+        self._probing = Probing(self._namespaces)
         self._claims: dict[str, list[duplicates.Claim]] = {}
 
     def life(self) -> str:
@@ -136,6 +139,10 @@ class LinuxDoor:
         with self._namespaces.inside(names.MAIN):
             limits.make_room()
         self._next_hops.start()
+
+    def probe(self, name: str, arguments: Mapping[str, Value], seconds: float) -> Observed:
+        """For any thread. Nothing of it is kept."""
+        return self._probing.answer(name, arguments, seconds)
 
     def duplicates(self) -> list[Duplicate]:
         return duplicates.duplicates(chain.from_iterable(self._claims.values()))

@@ -1,0 +1,144 @@
+"""Carries out probes: programs in their namespaces, bounded in time and in what they say.
+
+For threads of their own: nothing here is shared with what reads and applies, so neither waits for the other.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+
+from underlace.drivers.linux.namespaces import Namespaces
+from underlace.drivers.linux.probes import probes
+from underlace.drivers.linux.probes.base import Odd, Probe, Said, Step
+from underlace.model.question import ROWS_MAX, Observed, Row, Value
+
+OUTPUT_MAX = 16 * 1024 * 1024
+"""Bytes that a step may say. A whole table of the internet is more: ask for a prefix."""
+
+TOGETHER = 16
+"""Steps that run at the same time, where they do."""
+
+_CHUNK = 65_536
+_WORDS_MAX = 400
+
+
+class Unanswered(OSError):
+    """The device did not answer a question; the words say why."""
+
+
+class Probing:
+    """The probes of one device."""
+
+    def __init__(self, namespaces: Namespaces) -> None:
+        self._namespaces = namespaces
+
+    def answer(self, name: str, arguments: Mapping[str, Value], seconds: float) -> Observed:
+        """Rows of a probe within so many seconds. Raises Unanswered."""
+        until = time.monotonic() + seconds
+        probe = probes().get(name)
+        if probe is None:
+            raise Unanswered(f"the driver linux has no probe {name[:40]!r}")
+        try:
+            steps = list(probe.steps(arguments, self._namespaces.vrfs()))
+            said = self._run(probe, steps, until)
+            rows = _bounded(probe.rows(arguments, said))
+        except Odd as odd:
+            raise Unanswered(str(odd)[:_WORDS_MAX]) from odd
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as odd:
+            raise Unanswered(f"{name}: an answer of another shape than expected: {odd!r}"[:_WORDS_MAX]) from odd
+        return Observed(rows[:ROWS_MAX], _source(steps), len(rows) > ROWS_MAX)
+
+    def _run(self, probe: Probe, steps: Sequence[Step], until: float) -> list[Said]:
+        if not probe.together or len(steps) < 2:
+            return [self._step(step, until) for step in steps]
+        with ThreadPoolExecutor(min(TOGETHER, len(steps)), "underlace-step") as pool:
+            return list(pool.map(lambda step: self._step(step, until), steps))
+
+    def _step(self, step: Step, until: float) -> Said:
+        own = min(until, time.monotonic() + step.seconds) if step.seconds else until
+        with self._namespaces.inside(step.netns):
+            output, errors, code = bounded(step.words, own)
+        if code != 0 and not step.may_fail:
+            words = (errors or output).strip()[-_WORDS_MAX:] or f"ended with {code}"
+            raise Unanswered(f"{_spoken(step)}: {words}")
+        return Said(step, output, code)
+
+
+def bounded(words: Sequence[str], until: float, limit: int = OUTPUT_MAX) -> tuple[str, str, int]:
+    """What a program says, its errors, and its exit code. It is killed at the deadline and beyond the limit, and then
+    that is raised as Unanswered."""
+    try:
+        with _started(words) as process:
+            said, errors = _read(process, words, until, limit)
+            try:
+                code = process.wait(max(0.01, until - time.monotonic()))
+            except subprocess.TimeoutExpired as late:
+                raise Unanswered(f"{words[0]} did not end in time") from late
+    except (FileNotFoundError, PermissionError) as missing:
+        raise Unanswered(f"{words[0]}: {missing.strerror}") from missing
+    return said.decode(errors="replace"), errors.decode(errors="replace"), code
+
+
+@contextmanager
+def _started(words: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
+        process.wait()
+
+
+def _read(process: subprocess.Popen[bytes], words: Sequence[str], until: float, limit: int) -> tuple[bytes, bytes]:
+    """Both streams to their end."""
+    streams = [process.stdout, process.stderr]
+    found: list[list[bytes]] = [[], []]
+    size = 0
+    with selectors.DefaultSelector() as ready:
+        for number, stream in enumerate(streams):
+            assert stream is not None
+            ready.register(stream, selectors.EVENT_READ, number)
+        while ready.get_map():
+            events = ready.select(max(0.0, until - time.monotonic()))
+            if not events:
+                raise Unanswered(f"{' '.join(words)} did not answer in time"[:_WORDS_MAX])
+            for key, _ in events:
+                piece = os.read(key.fd, _CHUNK)
+                if not piece:
+                    ready.unregister(key.fileobj)
+                found[key.data].append(piece)
+                size += len(piece)
+            if size > limit:
+                raise Unanswered(f"{words[0]} says more than {limit} bytes: ask for less")
+    return b"".join(found[0]), b"".join(found[1])
+
+
+def _bounded(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """One more than is let through, to see that there are more."""
+    return tuple(islice(rows, ROWS_MAX + 1))
+
+
+def _source(steps: Sequence[Step]) -> str:
+    """What was read, for people; of many, the first and how many."""
+    if not steps:
+        return ""
+    more = f" and {len(steps) - 1} more" if len(steps) > 1 else ""
+    return (_spoken(steps[0]) + more)[:_WORDS_MAX]
+
+
+def _spoken(step: Step) -> str:
+    if step.words[0] == "vtysh":
+        return "vtysh: " + "; ".join(word for word in step.words[1:] if word != "-c")
+    return " ".join(step.words)

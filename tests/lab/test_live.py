@@ -1,0 +1,160 @@
+"""What is true right now, asked from outside: `underlace live` on a fabric with FRR and real agents."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from support.fabric import poll, settled
+from underlace.lab import frr
+from underlace.lab.fabric import Fabric
+
+ONE_DEVICE, MANY_DEVICES = 1.0, 3.0
+"""Seconds that an answer may take."""
+
+
+def live(fabric: Fabric, query: str, *words: str) -> dict[str, Any]:
+    """`underlace live ... -o json`."""
+    command = [
+        sys.executable,
+        "-m",
+        "underlace.main",
+        "--context",
+        str(fabric.state.directory / "controller" / "context.json"),
+    ]
+    done = subprocess.run([*command, "live", query, *words, "-o", "json"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def of(found: dict[str, Any], device: str) -> dict[str, Any]:
+    (one,) = [d for d in found["devices"] if d["device"] == device]
+    return dict(one)
+
+
+def rows(fabric: Fabric, query: str, device: str, *words: str) -> list[dict[str, Any]]:
+    one = of(live(fabric, query, *words, "--device", device), device)
+    assert one["error"] is None, one["error"]
+    return list(one["rows"])
+
+
+def listening(fabric: Fabric, *devices: str) -> None:
+    """Wait until the agents are there to be asked."""
+    for device in devices or fabric.lab.switches:
+        poll(f"{device} to listen", lambda d=device: of(live(fabric, "bgp-summary", "-d", d), d)["device_reachable"])
+
+
+@contextmanager
+def stopped(pids: list[int]) -> Iterator[None]:
+    """Processes that hang."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_sessions_of_the_whole_fabric(fabric: Fabric) -> None:
+    listening(fabric)
+    found = live(fabric, "bgp-summary")
+    assert found["simulated"]
+    assert [d["device"] for d in found["devices"]] == sorted(fabric.lab.switches)
+    for device in found["devices"]:
+        assert device["error"] is None
+        assert device["simulated"]
+        assert device["device_reachable"]
+        assert device["observed_at"].endswith("Z")
+        assert {r["state"] for r in device["rows"]} == {"Established"}
+        assert device["latency_ms"] < 1000 * MANY_DEVICES
+    one = of(live(fabric, "bgp-summary", "-d", "leaf1"), "leaf1")
+    assert one["latency_ms"] < 1000 * ONE_DEVICE
+    peers = {(r["vrf"], r["peer"], r["afi"]) for r in one["rows"]}
+    border = fabric.vrf("border")
+    assert {
+        ("default", "swp1", "l2vpn"),
+        (border, "192.0.2.1", "ipv4"),
+        (border, "2001:db8:ffff::1", "ipv6"),
+    } <= peers
+
+
+def test_an_answer_is_of_now(fabric: Fabric) -> None:
+    """A session that is shut down is so in the next answer."""
+    node = fabric.node("leaf2")
+
+    def states() -> set[str]:
+        return {r["state"] for r in rows(fabric, "bgp-summary", "leaf2") if r["peer"] == "swp1"}
+
+    fabric.stop_agents(["spine1"])  # nobody mends it there meanwhile
+    try:
+        asn = frr.vtysh(fabric.node("spine1"), "show running-config").split("router bgp ")[1].split()[0]
+        frr.vtysh(fabric.node("spine1"), "configure terminal", f"router bgp {asn}", "neighbor swp2 shutdown")
+        assert poll("the session to end", lambda: "Established" not in states(), 10.0)
+        frr.vtysh(fabric.node("spine1"), "configure terminal", f"router bgp {asn}", "no neighbor swp2 shutdown")
+        assert poll("the session to be back", lambda: states() == {"Established"}, 30.0)
+    finally:
+        fabric.start_agents(["spine1"])
+    settled(fabric)
+    assert node is not None
+
+
+def test_a_daemon_that_hangs_is_an_answer_in_time(fabric: Fabric) -> None:
+    listening(fabric)
+    hung = frr.pids(fabric.node("leaf3").path(frr.RUN))["bgpd"]
+    with stopped([hung]):
+        began = time.monotonic()
+        found = live(fabric, "bgp-summary")
+        assert time.monotonic() - began < MANY_DEVICES + 2.0  # the command's own start included
+    one = of(found, "leaf3")
+    assert (one["device_reachable"], one["error"]["code"]) == (True, "live-failed")
+    assert "did not answer in time" in one["error"]["detail"]
+    assert all(d["error"] is None for d in found["devices"] if d["device"] != "leaf3")
+    settled(fabric)
+
+
+def test_an_agent_that_hangs_or_is_gone_is_an_answer_in_time(fabric: Fabric) -> None:
+    listening(fabric)
+    with stopped([fabric.agent("leaf3")]):
+        one = of(live(fabric, "bgp-summary", "-d", "leaf3"), "leaf3")
+    assert (one["device_reachable"], one["error"]["code"]) == (False, "live-timeout")
+    assert one["latency_ms"] < 1000 * MANY_DEVICES
+    fabric.stop_agents(["leaf3"])
+    try:
+        code = poll("it to be missed", lambda: _code(fabric, "leaf3") == "live-away", 20.0)
+        assert code
+    finally:
+        fabric.start_agents(["leaf3"])
+    settled(fabric)
+    listening(fabric, "leaf3")
+
+
+def _code(fabric: Fabric, device: str) -> str:
+    return str(of(live(fabric, "bgp-summary", "-d", device), device)["error"]["code"])
+
+
+def test_questions_and_an_apply_do_not_wait_for_each_other(fabric: Fabric) -> None:
+    """A change goes through while a device's BGP is asked without end."""
+    listening(fabric)
+    document = {"kind": "vpc", "tenant": "acme", "name": "asked", "spec": {}}
+    fabric.api.apply((document,), ())
+    asked = 0
+
+    def held() -> bool:
+        nonlocal asked
+        assert of(live(fabric, "bgp-summary", "-d", "leaf1"), "leaf1")["latency_ms"] < 1000 * MANY_DEVICES
+        asked += 1
+        return {d["state"] for d in fabric.api.get("/v1/devices")["items"]} == {"in-sync"}
+
+    poll("all to hold it", held, 60.0)
+    fabric.api.apply((), ({k: document[k] for k in ("kind", "tenant", "name")},))
+    settled(fabric)
+    assert asked
