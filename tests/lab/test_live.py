@@ -15,6 +15,7 @@ from typing import Any
 from support.fabric import poll, settled
 from underlace.lab import frr
 from underlace.lab.fabric import Fabric
+from underlace.queries.registry import QUERIES
 
 ONE_DEVICE, MANY_DEVICES = 1.0, 3.0
 """Seconds that an answer may take."""
@@ -158,3 +159,57 @@ def test_questions_and_an_apply_do_not_wait_for_each_other(fabric: Fabric) -> No
     fabric.api.apply((), ({k: document[k] for k in ("kind", "tenant", "name")},))
     settled(fabric)
     assert asked
+
+
+def test_a_service_that_hangs_or_is_gone_hides_no_other(fabric: Fabric) -> None:
+    listening(fabric, "leaf3")
+    run = fabric.node("leaf3").path(frr.RUN)
+
+    def states() -> dict[str, str]:
+        return {r["service"]: r["state"] for r in rows(fabric, "services", "leaf3")}
+
+    good = {"zebra": "up", "bgpd": "up", "staticd": "up", "bfdd": "up", "agent": "up"}
+    assert good.items() <= states().items()
+    with stopped([frr.pids(run)["bgpd"]]):
+        assert states().items() >= {**good, "bgpd": "hangs"}.items()
+    frr.stop(run, ["staticd"])
+    try:
+        assert states().items() >= {**good, "staticd": "down"}.items()
+    finally:
+        frr.start(fabric.node("leaf3"), True, ["staticd"])
+    settled(fabric)
+
+
+def test_every_query_is_answered_by_every_device(fabric: Fabric) -> None:
+    """A second for one device, three for many: by the controller's clock, the start of the command apart."""
+    listening(fabric)
+    settled(fabric)
+    for query in QUERIES.values():
+        if query.active or query.name == "lldp":  # a lab runs no lldpd
+            continue
+        found = live(fabric, query.name)
+        assert [d["error"] for d in found["devices"]] == [None] * len(fabric.lab.switches), query.name
+        assert max(d["latency_ms"] for d in found["devices"]) < 1000 * MANY_DEVICES, query.name
+        leaf = of(live(fabric, query.name, "-d", "leaf1"), "leaf1")
+        assert leaf["latency_ms"] < 1000 * ONE_DEVICE, query.name
+        assert leaf["rows"] or query.name == "drift"
+        assert leaf["source"]
+
+
+def test_what_the_device_has_is_what_is_told(fabric: Fabric) -> None:
+    vni = fabric.api.get("/v1/resources/vnet/acme/red-web")["status"]["allocated"]["vni"]
+    red = fabric.vrf("red")
+    assert [r["vrf"] for r in rows(fabric, "vnis", "leaf1", f"vni={vni}")] == [red]
+    (access,) = (r for r in rows(fabric, "ports", "leaf1", "port=swp5"))
+    assert (access["vrf"], access["oper"]) == (red, "up")
+    assert {r["vrf"] for r in rows(fabric, "routes", "leaf1", "vpc=acme/red")} == {red}
+    (loopback,) = rows(fabric, "routes", "leaf1", "prefix=10.255.0.4")
+    assert len(loopback["next_hops"]) == 2
+
+
+def test_drift_is_seen_before_it_is_mended(fabric: Fabric) -> None:
+    fabric.node("leaf1").run(["ip", "link", "set", "swp1", "mtu", "9000"])
+    found = rows(fabric, "drift", "leaf1")
+    assert [(r["change"], r["item"].split("/")[-1]) for r in found] == [("changed", "swp1")]
+    fabric.node("leaf1").run(["ip", "link", "set", "swp1", "mtu", "9216"])
+    assert rows(fabric, "drift", "leaf1") == []

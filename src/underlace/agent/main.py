@@ -27,6 +27,7 @@ from underlace.agent.cache import Cache
 from underlace.agent.client import HttpsController
 from underlace.agent.clock import SystemClock
 from underlace.agent.config import AgentConfig, load_config
+from underlace.agent.drift import Drift
 from underlace.agent.enrolment import Enrolment
 from underlace.agent.identity import Identity
 from underlace.agent.ledger import Ledger
@@ -66,7 +67,8 @@ def main(config: AgentConfig, driver: Driver, door: Door, *, once: bool = False,
                 if isinstance(door, Keeper):
                     door.keep()
                 if isinstance(door, Prober):
-                    beside.enter_context(answering(config, door, log))
+                    probes = Drift(door, driver, lambda: load_driver(config)[1], lambda: agent.holding.good)
+                    beside.enter_context(answering(config, probes, log))
             with _signals(agent, controller, clock):
                 code = _run(agent, once)
         controller.forget()
@@ -109,10 +111,10 @@ def connect(config: AgentConfig, identity: Identity) -> HttpsController:
 
 
 @contextmanager
-def answering(config: AgentConfig, door: Prober, log: Log) -> Iterator[None]:
+def answering(config: AgentConfig, probes: Prober, log: Log) -> Iterator[None]:
     """Live questions are answered meanwhile, on connections and in threads of their own."""
     identity = Identity(Path(config.state_dir), config.device)
-    listener = Listener(connect(config, identity), connect(config, identity), door, identity.pem, log, config.wait)
+    listener = Listener(connect(config, identity), connect(config, identity), probes, identity.pem, log, config.wait)
     listener.start()
     try:
         yield

@@ -39,7 +39,8 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """active: it sends packets, instead of only looking; then devices have to be named."""
+    """active: it sends packets, instead of only looking; then devices have to be named. by_agent: agents answer it
+    themselves, whatever their device's OS."""
 
     name: str
     summary: str
@@ -48,6 +49,7 @@ class Query:
     probe: str = ""
     in_vpc: bool = False
     active: bool = False
+    by_agent: bool = False
     seconds: float = SECONDS
     metrics: tuple[Metric, ...] = ()
 
@@ -64,8 +66,7 @@ class Query:
 Address = Annotated[
     str, msgspec.Meta(pattern=r"^[0-9a-fA-F.:]{2,45}$", description="An IPv4 or IPv6 address.", max_length=45)
 ]
-Prefix = Annotated[
-    str,
-    msgspec.Meta(pattern=r"^[0-9a-fA-F.:]{2,45}(/[0-9]{1,3})?$", description="An IPv4 or IPv6 prefix or address."),
-]
+AnyAddress = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-fA-F.:]{2,45})?$", max_length=45)]
+AnyPrefix = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-fA-F.:]{2,45}(/[0-9]{1,3})?)?$", max_length=49)]
+"""The same, or none."""
 Vni = Annotated[int, msgspec.Meta(ge=0, le=16_777_215, description="Only of this VNI; 0 for all.")]

@@ -53,7 +53,7 @@ class LinuxDoor:
         self._addresses = Addresses(self._namespaces)
         self._neighbours = Neighbours(self._namespaces, Path(run_dir))
         self._next_hops = NextHops(self._namespaces)
-        self._probing = Probing(self._namespaces)
+        self._probing = Probing(self._namespaces, Path(run_dir))
         self._claims: dict[str, list[duplicates.Claim]] = {}
 
     def life(self) -> str:

@@ -13,10 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 
+from underlace.drivers.linux import vty
 from underlace.drivers.linux.namespaces import Namespaces
-from underlace.drivers.linux.probes import probes
-from underlace.drivers.linux.probes.base import Odd, Probe, Said, Step
+from underlace.drivers.linux.probes import base, probes
+from underlace.drivers.linux.probes.base import NOT_ENDED, NOT_STARTED, Odd, Probe, Said, Step
+from underlace.drivers.linux.speeds import speeds
 from underlace.model.question import ROWS_MAX, Observed, Row, Value
 
 OUTPUT_MAX = 16 * 1024 * 1024
@@ -32,12 +35,20 @@ _WORDS_MAX = 400
 class Unanswered(OSError):
     """The device did not answer a question; the words say why."""
 
+    code = NOT_STARTED
+
+
+class Late(Unanswered):
+    """It did not do so in time."""
+
+    code = NOT_ENDED
+
 
 class Probing:
-    """The probes of one device."""
+    """The probes of one device. run_dir: FRR's, where its daemons listen."""
 
-    def __init__(self, namespaces: Namespaces) -> None:
-        self._namespaces = namespaces
+    def __init__(self, namespaces: Namespaces, run_dir: Path = Path("/run/frr")) -> None:
+        self._namespaces, self._run_dir = namespaces, run_dir
 
     def answer(self, name: str, arguments: Mapping[str, Value], seconds: float) -> Observed:
         """Rows of a probe within so many seconds. Raises Unanswered."""
@@ -63,12 +74,25 @@ class Probing:
 
     def _step(self, step: Step, until: float) -> Said:
         own = min(until, time.monotonic() + step.seconds) if step.seconds else until
-        with self._namespaces.inside(step.netns):
-            output, errors, code = bounded(step.words, own)
+        try:
+            with self._namespaces.inside(step.netns):
+                output, errors, code = self._carry_out(step.words, own)
+        except Unanswered as silent:
+            if step.may_fail:
+                return Said(step, str(silent), silent.code)
+            raise
         if code != 0 and not step.may_fail:
             words = (errors or output).strip()[-_WORDS_MAX:] or f"ended with {code}"
             raise Unanswered(f"{_spoken(step)}: {words}")
-        return Said(step, output, code)
+        return Said(step, output if code == 0 else output + errors, code)
+
+    def _carry_out(self, words: Sequence[str], until: float) -> tuple[str, str, int]:
+        match words:
+            case [base.SPEEDS]:
+                return speeds()
+            case [base.VTY, daemon, command]:
+                return vty.ask(self._run_dir, daemon, command, until)
+        return bounded(words, until)
 
 
 def bounded(words: Sequence[str], until: float, limit: int = OUTPUT_MAX) -> tuple[str, str, int]:
@@ -80,7 +104,7 @@ def bounded(words: Sequence[str], until: float, limit: int = OUTPUT_MAX) -> tupl
             try:
                 code = process.wait(max(0.01, until - time.monotonic()))
             except subprocess.TimeoutExpired as late:
-                raise Unanswered(f"{words[0]} did not end in time") from late
+                raise Late(f"{words[0]} did not end in time") from late
     except (FileNotFoundError, PermissionError) as missing:
         raise Unanswered(f"{words[0]}: {missing.strerror}") from missing
     return said.decode(errors="replace"), errors.decode(errors="replace"), code
@@ -113,7 +137,7 @@ def _read(process: subprocess.Popen[bytes], words: Sequence[str], until: float, 
         while ready.get_map():
             events = ready.select(max(0.0, until - time.monotonic()))
             if not events:
-                raise Unanswered(f"{' '.join(words)} did not answer in time"[:_WORDS_MAX])
+                raise Late(f"{' '.join(words)} did not answer in time"[:_WORDS_MAX])
             for key, _ in events:
                 piece = os.read(key.fd, _CHUNK)
                 if not piece:

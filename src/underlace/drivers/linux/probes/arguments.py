@@ -72,3 +72,13 @@ def peer(arguments: Arguments, name: str = "peer") -> str:
     if given and not _PEER.fullmatch(given) and not names.BOND_PATTERN.fullmatch(given):
         raise Odd(f"{given[:40]!r} is neither an address nor a port")
     return given
+
+
+def family(arguments: Arguments) -> tuple[str, str]:
+    """(`ipv4` or `ipv6`, the prefix that is asked about or "")."""
+    given = prefix(arguments, "prefix")
+    if given:
+        # FRR finds the longest match of an address without a length.
+        asked = given if "/" in text(arguments, "prefix") else given.partition("/")[0]
+        return ("ipv6" if ":" in given else "ipv4"), asked
+    return ("ipv6" if text(arguments, "family") == "ipv6" else "ipv4"), ""

@@ -12,8 +12,17 @@ from underlace.model.question import Row, Value
 
 Arguments = Mapping[str, Value]
 
+SPEEDS = "link-speeds"
+"""A step that is no program: {link: Mbit/s} of a namespace, as JSON."""
+
+VTY = "frr-vty"
+"""Another: a daemon, and a command that it answers itself; a tenth of what vtysh costs."""
+
 CONNECT = "tcp-connect"
-"""A step that is no program: connect to an address and a port."""
+"""Another: connect to an address and a port."""
+
+NOT_ENDED, NOT_STARTED = -1, -2
+"""Codes of steps that may fail, and did not end in time or could not be run."""
 
 
 class Odd(Exception):
@@ -31,7 +40,7 @@ class Step(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What a step said. code: its exit code, -1 when it did not end."""
+    """What a step said. code: its exit code."""
 
     step: Step
     output: str
