@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
@@ -26,6 +29,10 @@ def live(
     devices: Annotated[
         list[str] | None, typer.Option("-d", "--device", help="Only this device; may be repeated.")
     ] = None,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Ask again and again, until Ctrl-C.")] = False,
+    interval: Annotated[
+        float, typer.Option(min=0.5, max=3600, help="With --watch: seconds from one answer to the next question.")
+    ] = 2.0,
     form: Annotated[
         Format, typer.Option("-o", "--output", help="table for people, json or yaml for programs.")
     ] = Format.TABLE,
@@ -39,11 +46,39 @@ def live(
         _show_queries(client, form)
         return
     asked = dict(_parted(given) for given in parameters or [])
-    found = _ask(client, query, asked, devices or [])
-    if form is Format.TABLE:
-        _show(found)
+
+    def ask() -> dict[str, Any]:
+        return _ask(client, query, asked, devices or [])
+
+    if watch:
+        _follow(ask, form, interval, time.sleep)
+    elif form is Format.TABLE:
+        _show(ask())
     else:
-        output.emit(found, form)
+        output.emit(ask(), form)
+
+
+def _follow(ask: Callable[[], dict[str, Any]], form: Format, interval: float, pause: Callable[[float], None]) -> None:
+    """Answer after answer: on a terminal each in place of the one before, as JSON a line each."""
+    while True:
+        found = ask()
+        if form is Format.JSON:
+            output.write(json.dumps(found, ensure_ascii=False))
+        elif form is Format.YAML:
+            output.write("---")
+            output.emit(found, form)
+        else:
+            output.begin()
+            output.write(_heading(found))
+            _show(found)
+        pause(interval)
+
+
+def _heading(found: dict[str, Any]) -> str:
+    """When the answers of this round came."""
+    last = max((d["observed_at"] for d in found["devices"]), default="")
+    simulated = " (simulated)" if found["simulated"] else ""
+    return f"{found['query']}{simulated} {last}"
 
 
 def _ask(client: Client, query: str, parameters: dict[str, str], devices: list[str]) -> dict[str, Any]:

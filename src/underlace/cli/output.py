@@ -34,6 +34,11 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
+def begin() -> None:
+    """Before what takes the place of what was shown: a terminal is cleared, anything else gets an empty line."""
+    write("\x1b[H\x1b[2J\x1b[3J" if sys.stdout.isatty() else "\n")
+
+
 def emit(value: Any, form: Format) -> None:
     """A value for a program."""
     if form is Format.YAML:
