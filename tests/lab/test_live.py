@@ -15,6 +15,7 @@ from typing import Any
 from support.fabric import poll, settled
 from underlace.lab import frr
 from underlace.lab.fabric import Fabric
+from underlace.lab.probe import PORT as ANSWERING
 from underlace.queries.registry import QUERIES
 
 ONE_DEVICE, MANY_DEVICES = 1.0, 3.0
@@ -213,3 +214,48 @@ def test_drift_is_seen_before_it_is_mended(fabric: Fabric) -> None:
     assert [(r["change"], r["item"].split("/")[-1]) for r in found] == [("changed", "swp1")]
     fabric.node("leaf1").run(["ip", "link", "set", "swp1", "mtu", "9216"])
     assert rows(fabric, "drift", "leaf1") == []
+
+
+def test_probes_in_the_underlay_and_in_a_vpc(fabric: Fabric) -> None:
+    """Answers are seen though the devices' own filters let none in."""
+    (there,) = rows(fabric, "ping", "leaf1", "to=10.255.0.4", "count=5")
+    assert (there["sent"], there["received"], there["vrf"]) == (5, 5, "default")
+    (full,) = rows(fabric, "ping", "leaf1", "to=10.255.0.4", "size=9216")
+    assert full["received"] == 3
+    way = rows(fabric, "traceroute", "leaf1", "to=10.255.0.4")
+    assert [hop["said"] for hop in way] == ["on the way", "reached"]
+    assert way[0]["address"] in ("10.255.0.1", "10.255.0.2")
+    for address in ("10.1.1.11", "2001:db8:1:1::11"):
+        (host,) = rows(fabric, "ping", "leaf1", f"to={address}", "vpc=acme/red")
+        assert (host["received"], host["vrf"]) == (3, fabric.vrf("red"))
+        (port,) = rows(fabric, "tcp", "leaf1", f"to={address}", f"port={ANSWERING}", "vpc=acme/red")
+        assert port["state"] == "open", port
+        (port,) = rows(fabric, "tcp", "leaf1", f"to={address}", "port=9", "vpc=acme/red")
+        assert port["state"] == "refused", port
+        (size,) = rows(fabric, "path-mtu", "leaf1", f"to={address}", "vpc=acme/red")
+        assert (size["mtu"], size["exact"]) == (9000, True)
+
+
+def test_probes_of_what_is_not_there(fabric: Fabric) -> None:
+    (none,) = rows(fabric, "ping", "leaf1", "to=10.255.0.77")
+    assert (none["received"], none["loss_percent"], none["said"]) == (0, 100, "Network is unreachable")
+    (closed,) = rows(fabric, "tcp", "leaf1", "to=10.255.0.4", "port=179")
+    assert closed["state"] == "no answer", "a VTEP answers nobody who has no session with it"
+
+
+def test_a_link_that_is_too_narrow_is_found(fabric: Fabric) -> None:
+    """The spine says what is too large; the devices' agents are stopped, or they would mend it."""
+    fabric.stop_agents(["spine1", "spine2"])
+    try:
+        for spine in ("spine1", "spine2"):
+            for port in ("swp1", "swp2"):
+                fabric.node(spine).run(["ip", "link", "set", port, "mtu", "2000"])
+        (found,) = rows(fabric, "path-mtu", "leaf1", "to=10.255.0.4")
+        assert (found["mtu"], found["exact"]) == (2000, True)
+        assert found["limited_by"] in ("10.255.0.1", "10.255.0.2")
+    finally:
+        for spine in ("spine1", "spine2"):
+            for port in ("swp1", "swp2"):
+                fabric.node(spine).run(["ip", "link", "set", port, "mtu", "9216"])
+        fabric.start_agents(["spine1", "spine2"])
+    settled(fabric)

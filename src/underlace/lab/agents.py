@@ -108,6 +108,9 @@ def program() -> Callable[[Path], None]:
     import underlace.drivers.linux.device  # noqa: F401  before the forks, which share what is imported
     from underlace.agent.config import load_config
     from underlace.agent.main import load_driver, main
+    from underlace.drivers.linux.probes import probes
+
+    probes()
 
     def run(config: Path) -> None:
         settings = load_config(config, {})

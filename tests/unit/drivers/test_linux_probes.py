@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_a_session_that_was_shut_down_has_no_prefixes() -> None:
 @pytest.mark.parametrize("probe", [q.asked for q in QUERIES.values() if q.in_vpc])
 def test_a_vrf_that_is_none_of_ours_becomes_no_command(probe: str, value: str) -> None:
     with pytest.raises(Odd, match="is no VRF"):
-        list(probes()[probe].steps({"vrf": value, "address": "192.0.2.1"}, []))
+        list(probes()[probe].steps({"vrf": value, "to": "192.0.2.1", "port": 80}, []))
 
 
 def test_json_after_json() -> None:
@@ -252,3 +253,67 @@ def test_a_neighbour_with_a_hostile_name() -> None:
     said = [case.said[0]._replace(output=case.said[0].output.replace("spine1", name, 1))]
     (row,) = shaped(QUERIES["lldp"].row, probes()["lldp"].rows({}, said))
     assert row.system == "[2J]0;pwned" + "x" * 244 + "…"  # type: ignore[attr-defined]
+
+
+def sent(probe: str, came: object, **arguments: Any) -> list[dict[str, Any]]:
+    """Rows of a probe that sends packets, and of what came back."""
+    asked = {"to": "192.0.2.2", "vrf": "vpc-7", **arguments}
+    (step,) = probes()[probe].steps(asked, [])
+    assert step.netns == "vpc-7"
+    assert step.words[1] == "192.0.2.2"
+    found = list(probes()[probe].rows(asked, [Said(step, json.dumps(came))]))
+    shaped(QUERIES[probe].row, found)
+    assert all((row["vrf"], row["to"]) == ("vpc-7", "192.0.2.2") for row in found)
+    return found
+
+
+def reply(ms: float) -> dict[str, Any]:
+    return {"kind": "reply", "source": "192.0.2.2", "ms": ms, "mtu": 0}
+
+
+def test_ping() -> None:
+    (row,) = sent("ping", [reply(1.0), {"kind": "", "why": ""}, reply(3.0), reply(2.0)], count=4)
+    assert (row["sent"], row["received"], row["loss_percent"]) == (4, 3, 25)
+    assert (row["least_ms"], row["mean_ms"], row["most_ms"], row["said"]) == (1.0, 2.0, 3.0, "")
+    far = {"kind": "unreachable", "source": "192.0.2.9", "ms": 1.0, "mtu": 0}
+    (row,) = sent("ping", [far, far, {"kind": "refused", "why": "Message too long"}])
+    assert (row["loss_percent"], row["said"]) == (100, "Message too long, unreachable from 192.0.2.9")
+
+
+def test_traceroute() -> None:
+    way = {"kind": "exceeded", "source": "192.0.2.9", "ms": 1.0, "mtu": 0}
+    found = sent("traceroute", [way, {"kind": "", "why": ""}, reply(2.0), reply(2.5)], hops=4)
+    assert [(r["hop"], r["address"], r["said"]) for r in found] == [
+        (1, "192.0.2.9", "on the way"),
+        (2, "", "nothing"),
+        (3, "192.0.2.2", "reached"),
+    ]
+    (row,) = sent("traceroute", [{"kind": "refused", "why": "Network is unreachable"}] * 12)
+    assert row["said"] == "Network is unreachable"
+
+
+@pytest.mark.parametrize(
+    ("came", "state", "said"),
+    [
+        ({"kind": "open", "source": "192.0.2.2", "ms": 1.0}, "open", ""),
+        ({"kind": "refused", "source": "192.0.2.2", "ms": 1.0}, "refused", ""),
+        ({"kind": "unreachable", "source": "192.0.2.9", "ms": 1.0}, "unreachable", "by 192.0.2.9"),
+        ({"kind": "", "why": ""}, "no answer", ""),
+        ({"kind": "refused-here", "why": "Network is unreachable"}, "not sent", "Network is unreachable"),
+    ],
+)
+def test_tcp(came: dict[str, Any], state: str, said: str) -> None:
+    (row,) = sent("tcp", came, port=80)
+    assert (row["port"], row["state"], row["said"]) == (80, state, said)
+
+
+def test_path_mtu() -> None:
+    (row,) = sent("path-mtu", {"mtu": 1400, "source": "192.0.2.9", "sure": True})
+    assert (row["mtu"], row["limited_by"], row["exact"]) == (1400, "192.0.2.9", True)
+
+
+@pytest.mark.parametrize("probe", [q.name for q in QUERIES.values() if q.active])
+@pytest.mark.parametrize("to", ["", "red", "192.0.2.2/24", "-h", "192.0.2.2 x"])
+def test_what_is_no_address_gets_no_packet(probe: str, to: str) -> None:
+    with pytest.raises(Odd):
+        list(probes()[probe].steps({"to": to, "port": 80}, []))

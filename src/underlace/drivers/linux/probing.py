@@ -5,6 +5,7 @@ For threads of their own: nothing here is shared with what reads and applies, so
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import subprocess
@@ -12,12 +13,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from underlace.drivers.linux import vty
+from underlace.drivers.linux import sending, vty
 from underlace.drivers.linux.namespaces import Namespaces
-from underlace.drivers.linux.probes import base, probes
+from underlace.drivers.linux.probes import base, probes, sent
 from underlace.drivers.linux.probes.base import NOT_ENDED, NOT_STARTED, Odd, Probe, Said, Step
 from underlace.drivers.linux.speeds import speeds
 from underlace.model.question import ROWS_MAX, Observed, Row, Value
@@ -27,6 +30,12 @@ OUTPUT_MAX = 16 * 1024 * 1024
 
 TOGETHER = 16
 """Steps that run at the same time, where they do."""
+
+PATIENCE = 1.5
+"""Seconds that echoes are waited for: a fabric answers in milliseconds."""
+
+ROOM = 0.1
+"""Seconds between the end of a probe and that of the question."""
 
 _CHUNK = 65_536
 _WORDS_MAX = 400
@@ -92,7 +101,25 @@ class Probing:
                 return speeds()
             case [base.VTY, daemon, command]:
                 return vty.ask(self._run_dir, daemon, command, until)
+            case [(sent.ECHO | sent.PATH_MTU | sent.CONNECT) as word, target, rest]:
+                return _sent(word, target, json.loads(rest), until - ROOM), "", 0
         return bounded(words, until)
+
+
+def _sent(word: str, target: str, rest: Mapping[str, Any], until: float) -> str:
+    """What came of packets to an address, as JSON."""
+    to = ip_address(target)
+    found: object
+    try:
+        if word == sent.ECHO:
+            found = sending.echoes(to, rest["sends"], rest["interval"], min(until, time.monotonic() + PATIENCE))
+        elif word == sent.PATH_MTU:
+            found = sending.path_mtu(to, rest["most"], until)
+        else:
+            found = sending.connect(to, rest["port"], until)
+    except OSError as refused:
+        raise Unanswered(f"packets to {target} cannot be sent: {refused.strerror or refused}") from refused
+    return json.dumps(found)
 
 
 def bounded(words: Sequence[str], until: float, limit: int = OUTPUT_MAX) -> tuple[str, str, int]:

@@ -18,9 +18,6 @@ SPEEDS = "link-speeds"
 VTY = "frr-vty"
 """Another: a daemon, and a command that it answers itself; a tenth of what vtysh costs."""
 
-CONNECT = "tcp-connect"
-"""Another: connect to an address and a port."""
-
 NOT_ENDED, NOT_STARTED = -1, -2
 """Codes of steps that may fail, and did not end in time or could not be run."""
 
