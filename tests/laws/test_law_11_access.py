@@ -26,6 +26,7 @@ from underlace.model.document import read_paths
 from underlace.model.ids import NO_TENANT, Ref
 from underlace.model.resource import Resource
 from underlace.model.wire import DesiredRequest, FragmentRequest, Manifest, Outcome, Report
+from underlace.queries.registry import QUERIES
 
 SECRET = "zebra"
 """Part of the name of everything that is another tenant's: no answer to the tenant's user may hold it unasked."""
@@ -200,7 +201,7 @@ def test_a_list_holds_what_is_the_tenants_and_nothing_else(world: World, kind: s
         assert seen == own.get(kind, set())
 
 
-FOR_ALL = ("/v1/status", "/v1/whoami", "/v1/kinds", "/v1/openapi.json")
+FOR_ALL = ("/v1/status", "/v1/whoami", "/v1/kinds", "/v1/live", "/v1/openapi.json")
 """What every user may ask."""
 
 
@@ -230,6 +231,7 @@ CLOSED = (
     ("GET", "/v1/tokens", "/v1/tokens"),
     ("DELETE", "/v1/tokens/x", "/v1/tokens/ghost"),
     ("POST", "/v1/tokens", "/v1/tokens"),
+    *(("GET", f"/v1/live/{q}?device=leaf1&to=192.0.2.1", f"/v1/live/{q}?device=ghost") for q in QUERIES),
 )
 """What a tenant's user may not ask at all: method, path, and the path of something that does not exist."""
 

@@ -60,7 +60,7 @@ def test_a_program_that_hangs_is_ended_in_time(asked) -> None:  # type: ignore[n
     began = time.monotonic()
     with pytest.raises(Unanswered, match="did not answer in time"):
         asked(HANG, seconds=0.3)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10.0
 
 
 def test_a_program_that_closes_its_output_and_stays_is_ended_too() -> None:
@@ -101,8 +101,9 @@ def test_rows_are_bounded(asked) -> None:  # type: ignore[no-untyped-def]
     assert not asked(("true",), rows=lambda a, said: ({"n": n} for n in range(ROWS_MAX))).cut
 
 
-def test_steps_together_take_as_long_as_one(asked) -> None:  # type: ignore[no-untyped-def]
-    began = time.monotonic()
-    found = asked(*(("sh", "-c", f"sleep 0.3; echo {n}") for n in range(6)), together=True)
-    assert time.monotonic() - began < 1.5
-    assert [r["said"] for r in found.rows] == [f"{n}\n" for n in range(6)]
+def test_steps_run_together(asked, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Each waits for what the other does."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    wait = 'touch "$0"; while [ ! -e "$1" ]; do sleep 0.01; done; echo "$0"'
+    found = asked(("sh", "-c", wait, str(one), str(other)), ("sh", "-c", wait, str(other), str(one)), together=True)
+    assert [row["said"].strip() for row in found.rows] == [str(one), str(other)]

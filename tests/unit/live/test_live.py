@@ -84,22 +84,31 @@ def board() -> Board:
 
 @pytest.fixture
 def live(board: Board, monkeypatch: pytest.MonkeyPatch) -> Live:
-    monkeypatch.setattr(module, "ROAD", 0.2)
+    monkeypatch.setattr(module, "ROAD", 10.0)  # nobody waits for it but who is hung up on, see `briefly`
     return Live(board, lambda: NOW, simulated=True)
+
+
+@pytest.fixture
+def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests in which somebody never answers."""
+    monkeypatch.setattr(module, "ROAD", 0.0)
 
 
 def ask(live: Live, *devices: str) -> LiveAnswer:
     return live.ask(QUERY, Nothing(), {}, devices)
 
 
-def test_each_device_has_its_answer_whatever_the_others_do(board: Board, live: Live) -> None:
+def test_each_device_has_its_answer_whatever_the_others_do(
+    board: Board, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROAD", 0.9)
     kinds: dict[str, Says] = {"good": good, "garbage": garbage, "failed": failed, "slow": slow, "hangs": hangs}
     with ExitStack() as stack:
         for name, says in kinds.items():
             stack.enter_context(device(board, name, says))
         began = time.monotonic()
         found = ask(live, *kinds, "gone")
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 10.0
     told = {d.device: d for d in found.devices}
     assert list(told) == sorted([*kinds, "gone"])
     assert told["good"].rows == told["slow"].rows == (Sample("x[2J"),)
@@ -112,16 +121,17 @@ def test_each_device_has_its_answer_whatever_the_others_do(board: Board, live: L
         "gone": (False, "live-away"),
     }
     assert "vtysh is gone" in str(told["failed"].error)
-    assert told["slow"].latency_ms >= 150 > told["good"].latency_ms
+    assert told["slow"].latency_ms >= 150
+    assert told["hangs"].latency_ms >= 1_200
     assert all(d.simulated for d in found.devices)
     assert found.simulated
-    assert told["good"].observed_at.startswith("2029-12-31T23:59:59.") or told["good"].observed_at.startswith("2030")
+    assert told["good"].observed_at < told["hangs"].observed_at, "when it came, and not when all were done"
 
 
 def test_nobody_waits_for_devices_that_are_not_there(live: Live) -> None:
     began = time.monotonic()
     ask(live, "gone")
-    assert time.monotonic() - began < 0.2
+    assert time.monotonic() - began < 5.0
 
 
 def test_64_devices_answer_side_by_side(board: Board, live: Live) -> None:
@@ -132,7 +142,7 @@ def test_64_devices_answer_side_by_side(board: Board, live: Live) -> None:
         assert all(d.error is None for d in ask(live, *names).devices)
 
 
-def test_nothing_is_left_of_a_question(board: Board, live: Live) -> None:
+def test_nothing_is_left_of_a_question(board: Board, live: Live, briefly: None) -> None:
     with device(board, "hangs", hangs):
         ask(live, "hangs", "gone")
     assert (board._given, board._waiting) == ({}, {})
@@ -183,7 +193,9 @@ def test_an_agent_between_two_polls_is_still_there() -> None:
     assert not board.listens("leaf1")
 
 
-def test_too_many_questions_are_refused(board: Board, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_questions_are_refused(
+    board: Board, live: Live, briefly: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(live, "_free", threading.BoundedSemaphore(1))
     asked: list[Question] = []
 
