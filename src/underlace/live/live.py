@@ -14,7 +14,7 @@ import msgspec
 from underlace.live.answer import Asked, DeviceAnswer, LiveAnswer, judged, silent
 from underlace.live.board import Board
 from underlace.model.diagnostic import Diagnostic, Refused, Where
-from underlace.model.question import Answer, Question, Value
+from underlace.model.question import Answer, Observed, Question, Value
 from underlace.queries.base import Parameters, Query
 from underlace.store.ledger import stamp
 
@@ -23,6 +23,10 @@ ROAD = 0.6
 
 AT_ONCE = 32
 """Questions of all callers together; each waits in a thread."""
+
+
+ROWS_TOTAL, ROWS_LEAST = 100_000, 500
+"""Rows of all devices together, shared alike; and what each may have at least."""
 
 
 class Live:
@@ -52,12 +56,12 @@ class Live:
     ) -> dict[str, DeviceAnswer]:
         question = Question(secrets.token_hex(12), query.asked, dict(arguments), seconds)
         began, limit = time.monotonic(), seconds + ROAD
-        done = threading.Condition()
+        done, share = threading.Condition(), max(ROWS_LEAST, ROWS_TOTAL // max(1, len(devices)))
         came: dict[str, tuple[float, Answer]] = {}
 
         def take(device: str, answer: Answer) -> None:
             with done:
-                came[device] = (time.monotonic(), answer)
+                came[device] = (time.monotonic(), _cut(answer, share))
                 done.notify()
 
         away = self.board.ask(question, devices, limit, take)
@@ -76,6 +80,14 @@ class Live:
     def _moment(self, at: float) -> str:
         """A moment of the monotonic clock as time of day."""
         return stamp(self._clock() - timedelta(seconds=time.monotonic() - at))
+
+
+def _cut(answer: Answer, share: int) -> Answer:
+    """With no more rows than the device's share."""
+    told = answer.observed
+    if len(told.rows) <= share:
+        return answer
+    return Answer(answer.id, Observed(told.rows[:share], told.source, True), answer.error)
 
 
 def _busy() -> Diagnostic:

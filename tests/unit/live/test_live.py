@@ -142,6 +142,21 @@ def test_64_devices_answer_side_by_side(board: Board, live: Live) -> None:
         assert all(d.error is None for d in ask(live, *names).devices)
 
 
+def test_devices_share_the_rows_of_an_answer(board: Board, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS_TOTAL", 10)
+    monkeypatch.setattr(module, "ROWS_LEAST", 2)
+
+    def much(question: Question) -> Answer:
+        return Answer(question.id, Observed(({"name": "x"},) * 6, "test"))
+
+    with device(board, "leaf1", much), device(board, "leaf2", good):
+        alone = ask(live, "leaf1").devices[0]
+        assert (len(alone.rows), alone.cut) == (6, False)
+        one, other = ask(live, "leaf1", "leaf2").devices
+    assert (len(one.rows), one.cut) == (5, True)
+    assert (len(other.rows), other.cut) == (1, False)
+
+
 def test_nothing_is_left_of_a_question(board: Board, live: Live, briefly: None) -> None:
     with device(board, "hangs", hangs):
         ask(live, "hangs", "gone")
