@@ -8,7 +8,6 @@ from support.linux_models import ASN, base, everything, red, vpc
 from underlace.diff.order import ordered
 from underlace.drivers.linux import LinuxDriver, commands, config, frr
 from underlace.drivers.linux.native import EvpnVni, EvpnVrf, FrrLine, Item
-from underlace.drivers.linux.programs import Command, sessions
 from underlace.drivers.linux.text import frr_text
 from underlace.model.change import Change, Verb
 from underlace.model.device import DeviceObject
@@ -167,7 +166,7 @@ def test_taking_a_line_back(line: str, undo: str) -> None:
 def said(before: list[DeviceObject], after: list[DeviceObject]) -> list[str]:
     plan = ordered(DRIVER.items(before), DRIVER.items(after))
     ours = [c for c in plan if isinstance(c.after or c.before, (FrrLine, EvpnVni, EvpnVrf))]
-    return [command.line for command in commands.commands(ours)]  # type: ignore[arg-type]
+    return [command.line for session in commands.sessions(ours) for command in session]  # type: ignore[arg-type]
 
 
 def test_a_new_rd_is_never_the_automatic_one() -> None:
@@ -188,30 +187,46 @@ def test_what_goes_with_a_router_is_not_taken_back_line_by_line() -> None:
     assert gone == {"no vni 50001", "no profile underlace-vpc-1", f"no {ROUTER} vrf vpc-1"}
 
 
-def test_contexts_are_entered_once_for_neighbours_in_the_plan() -> None:
-    top = FrrLine((), ROUTER)
-    family = (ROUTER, frr.IPV4)
-    plan: list[Change[Item]] = [
-        Change(Verb.CREATE, line.key, None, line)
-        for line in (top, FrrLine(family, "network 10.0.0.1/32"), FrrLine(family, "network 10.0.0.2/32"))
-    ]
-    lines = [command.line for command in commands.commands(plan)]
-    assert lines == [
-        ROUTER,
-        "end",
-        "configure terminal",
-        ROUTER,
-        frr.IPV4,
-        "network 10.0.0.1/32",
-        "network 10.0.0.2/32",
+def made(*items: Item) -> list[Change[Item]]:
+    return [Change(Verb.CREATE, item.key, None, item) for item in items]
+
+
+def lines_of(plan: list[Change[Item]], longest: int = commands.LONGEST) -> list[list[str]]:
+    return [[command.line for command in session] for session in commands.sessions(plan, longest)]
+
+
+def test_a_context_is_left_as_far_as_the_next_one_asks_for() -> None:
+    four, six = (FrrLine((ROUTER, family), "redistribute connected") for family in (frr.IPV4, frr.IPV6))
+    profile = FrrLine(("bfd",), "profile underlace-a")
+    bound = EvpnVrf("vpc-1", 7, 0, None, frozenset(), frozenset())
+    plan = made(FrrLine((), ROUTER), four, FrrLine(four.context, "maximum-paths 1"), six, bound, profile)
+    assert lines_of(plan) == [
+        [
+            ROUTER,
+            *(frr.IPV4, "redistribute connected", "maximum-paths 1"),
+            *("exit", frr.IPV6, "redistribute connected"),
+            *("exit", "exit", "vrf vpc-1", "vni 7"),
+            *("exit-vrf", "bfd", "profile underlace-a"),
+        ]
     ]
 
 
-def test_a_long_session_is_cut_only_where_no_context_is_open() -> None:
-    lines = ["a", "b", "end", "configure terminal", "c", "d", "e", "end", "configure terminal", "f"]
-    parts = sessions([Command(line, ("frr", line)) for line in lines], longest=3)
-    assert [[command.line for command in part] for part in parts] == [
-        ["a", "b", "end", "configure terminal", "c", "d", "e"],
-        ["f"],
+def test_what_a_command_opens_is_left_again() -> None:
+    """The values of a VNI stand below it, and what follows does not."""
+    targets = frozenset({"65000:1"})
+    one, other = (EvpnVni(vni, ASN, f"10.255.0.1:{vni}", targets, targets) for vni in (1, 2))
+    said = lines_of(made(one, other, FrrLine((f"{ROUTER} vrf vpc-1",), frr.NO_DEFAULT_FAMILY)))[0]
+    assert said[:4] == [ROUTER, frr.EVPN, "vni 1", "rd 10.255.0.1:0"]
+    second = said.index("vni 2")
+    assert said[second - 1 : second + 2] == ["exit", "vni 2", "rd 10.255.0.1:0"]
+    assert said[-5:] == ["exit", "exit", "exit", f"{ROUTER} vrf vpc-1", frr.NO_DEFAULT_FAMILY]
+
+
+def test_a_long_session_is_cut_and_the_next_one_starts_from_the_top() -> None:
+    plan = made(*(FrrLine((ROUTER, frr.IPV4), f"network 10.0.0.{n}/32") for n in range(3)))
+    assert lines_of(plan, longest=3) == [
+        [ROUTER, frr.IPV4, "network 10.0.0.0/32"],
+        [ROUTER, frr.IPV4, "network 10.0.0.1/32"],
+        [ROUTER, frr.IPV4, "network 10.0.0.2/32"],
     ]
-    assert sessions([]) == []
+    assert lines_of([]) == []

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 
 from underlace.drivers.linux import frr
 from underlace.drivers.linux.native import EvpnVni, EvpnVrf, FrrLine, Item
-from underlace.drivers.linux.programs import LEAVE, Command
+from underlace.drivers.linux.programs import Command
 from underlace.model.change import Change, Key, Verb
+
+LONGEST = 1_000
+"""Commands of a session: short enough for an argument list, and for the time that a program has."""
 
 Placed = tuple[frr.Context, str]
 """A command and the headers below which it is given."""
 
 
-def commands(changes: Iterable[Change[Item]]) -> list[Command]:
-    """Commands for `configure terminal`, in the order of the changes; contexts are entered and left as needed."""
+def sessions(changes: Iterable[Change[Item]], longest: int = LONGEST) -> list[list[Command]]:
+    """Commands for `configure terminal`, in the order of the changes, cut into sessions.
+
+    Each command costs a daemon a look at all of its sockets, of which it has several a VRF. So a context is left only
+    as far as the next one asks for, and with what the fewest daemons hear: `end` is for all of them.
+    """
     plan = list(changes)
     removed = {change.key for change in plan if change.verb is Verb.DELETE}
-    found: list[Command] = []
+    found: list[list[Command]] = []
     here: frr.Context = ()
     for change in plan:
         for context, line in _placed(change, removed):
-            if context != here:
-                found += [Command(word, change.key) for word in LEAVE] if here else []
-                found += [Command(header, change.key) for header in context]
-                here = context
-            found.append(Command(line, change.key))
-            if frr.router(context, line) or line.startswith(("profile ", "vni ", "vrf ")):
-                here = ("", line)  # the command opened a context by itself, or may have
+            if not found or len(found[-1]) >= longest:
+                found.append([])
+                here = ()
+            found[-1] += [Command(word, change.key) for word in (*_way(here, context), line)]
+            here = (*context, line) if frr.opens(context, line) else context
     return found
+
+
+def _way(here: frr.Context, there: frr.Context) -> Iterator[str]:
+    """Words that lead from one context to another."""
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(here, there, strict=False)))
+    for header in reversed(here[shared:]):
+        yield frr.leave(header)
+    yield from there[shared:]
 
 
 def _placed(change: Change[Item], removed: set[Key]) -> Iterator[Placed]:

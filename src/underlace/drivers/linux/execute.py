@@ -10,7 +10,7 @@ from typing import cast
 import msgspec
 
 from underlace.drivers.linux import links, names, programs, rules
-from underlace.drivers.linux.commands import commands
+from underlace.drivers.linux.commands import sessions
 from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link, present_links, write_settings
 from underlace.drivers.linux.native import Address, EvpnVni, EvpnVrf, FrrLine, Item, Netns, NftTable, Tag, Vxlan
 from underlace.drivers.linux.programs import Command, Refusal
@@ -70,7 +70,8 @@ class Executor:
 
     def _run_group(self, tool: str, verb: Verb | None, changes: Plan) -> None:
         if tool == "frr":
-            programs.vtysh(commands(self._released(changes)))
+            for session in sessions(self._released(changes)):
+                programs.vtysh(session)
         elif tool == "nft":
             self._filters(changes)
         elif tool == "netns":

@@ -89,6 +89,21 @@ def router(context: Context, line: str) -> tuple[str, str] | None:
     return (match[1], match[2] or "") if match else None
 
 
+def opens(context: Context, line: str) -> bool:
+    """Whether a line, beyond what it says, is a header: what is said next stands below it."""
+    match context:
+        case ():
+            return router(context, line) is not None or line.startswith(("vrf ", "route-map "))
+        case ("bfd",):
+            return line.startswith("profile ")
+    return context[-1] == EVPN and line.startswith("vni ")
+
+
+def leave(header: str) -> str:
+    """The command that leaves what a header opened. For `exit` from a VRF, vtysh would say `end` to every daemon."""
+    return "exit-vrf" if header.startswith("vrf ") else "exit"
+
+
 def vrf(context: Context) -> str:
     """The VRF of ours in whose block a line stands; "" elsewhere."""
     name = context[0].removeprefix("vrf ") if len(context) == 1 and context[0].startswith("vrf ") else ""

@@ -12,10 +12,6 @@ from underlace.model.change import Key
 LIMIT = 30.0
 """Seconds for one program: beyond, the device counts as not answering."""
 
-_SESSION = 1_000
-LEAVE = ("end", "configure terminal")
-"""What leaves all contexts of FRR's configuration and is ready for the next one."""
-
 _FAILED_LINE = re.compile(r"Command failed -:(\d+)")
 _NFT_LINE = re.compile(r"/dev/stdin:(\d+):")
 _ECHO = re.compile(r"\S+?(?:\([a-z0-9-]+\))?# ")
@@ -105,22 +101,7 @@ def nft(commands: Sequence[Command]) -> None:
 
 
 def vtysh(commands: Sequence[Command]) -> None:
-    """Configuration lines of FRR, in order. Any answer that begins with % is a refusal; vtysh stops there."""
-    for part in sessions(commands):
-        _configure(part)
-
-
-def sessions(commands: Sequence[Command], longest: int = _SESSION) -> list[Sequence[Command]]:
-    """Parts short enough for one argument list. A part ends only where a command leaves all contexts (`end`)."""
-    found, start = [], 0
-    for index, command in enumerate(commands):
-        if command.line == LEAVE[0] and index - start >= longest:
-            found.append(commands[start:index])
-            start = index + len(LEAVE)
-    return [*found, commands[start:]] if start < len(commands) else found
-
-
-def _configure(commands: Sequence[Command]) -> None:
+    """A session: configuration lines of FRR, in order. vtysh stops at what is refused: its answer begins with %."""
     arguments = ["vtysh", "-E", "-c", "configure terminal"]
     for command in commands:
         arguments += ["-c", command.line]
