@@ -41,6 +41,20 @@ def test_ip_that_names_only_a_word(answers: Answers) -> None:
     assert refusal(lambda: programs.ip_batch(COMMANDS))[0] == "3"
 
 
+def test_a_long_batch_is_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second part is refused: its line is found, and no third part is tried."""
+    monkeypatch.setattr(programs, "BATCH", 2)
+    said: list[str] = []
+
+    def run(arguments: list[str], stdin: str) -> Answer:
+        said.append(stdin)
+        return Answer(len(said) - 1, "", "RTNETLINK answers: File exists\nCommand failed -:1\n")
+
+    monkeypatch.setattr(programs, "run", run)
+    assert refusal(lambda: programs.ip_batch([*COMMANDS, COMMANDS[0]]))[0] == "2"
+    assert said == ["line 0\nline 1\n", "line 2\nline 3\n"]
+
+
 def test_nft_counts_lines(answers: Answers) -> None:
     several = [Command("table {\n}\n", ("thing", "long")), Command("add element", ("thing", "short"))]
     answers(Answer(1, "", "/dev/stdin:4:39-46: Error: Could not process rule: No such file or directory\n"))

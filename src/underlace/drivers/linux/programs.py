@@ -12,6 +12,9 @@ from underlace.model.change import Key
 LIMIT = 30.0
 """Seconds for one program: beyond, the device counts as not answering."""
 
+BATCH = 500
+"""Lines for one `ip`: it leaves a namespace open for each that names one (6.1), and may have 1,024 files."""
+
 _FAILED_LINE = re.compile(r"Command failed -:(\d+)")
 _NFT_LINE = re.compile(r"/dev/stdin:(\d+):")
 _ECHO = re.compile(r"\S+?(?:\([a-z0-9-]+\))?# ")
@@ -70,8 +73,11 @@ def tc(commands: Sequence[Command]) -> None:
 
 
 def _batch(program: str, commands: Sequence[Command]) -> None:
-    if not commands:
-        return
+    for start in range(0, len(commands), BATCH):
+        _part(program, commands[start : start + BATCH])
+
+
+def _part(program: str, commands: Sequence[Command]) -> None:
     answer = run([program, "-batch", "-"], "".join(f"{command.line}\n" for command in commands))
     if answer.code == 0:
         return
