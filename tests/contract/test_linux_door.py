@@ -350,6 +350,16 @@ def test_a_device_that_lost_its_memory_of_rules_loads_them_again(bench: Bench) -
     assert {change.key[0] for change in plan} == {"nft"}
 
 
+def test_rules_that_somebody_edits_before_they_are_read_back_are_loaded_again(bench: Bench) -> None:
+    actual = bench.read()
+    assert bench.run(ordered(actual, DRIVER.items(everything()))) == []
+    bench.device.run(*HAND["a guard lets pass"][1], netns="vpc-1")
+    found = changes(bench.read(), DRIVER.items(everything()))
+    assert {change.key[:2] for change in found} == {("nft", "vpc-1")}
+    bench.mend(everything())
+    assert changes(bench.read(), DRIVER.items(everything())) == []
+
+
 def test_an_apply_cut_short_anywhere_converges(bench: Bench) -> None:
     bench.reach(base() + shared())
     goals = [everything(), base() + red(("swp3",)) + heartbeat(), base() + shared()]

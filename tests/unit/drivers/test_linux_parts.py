@@ -373,18 +373,58 @@ def test_a_listing_is_split_into_skeleton_and_elements() -> None:
     assert not [line for line in found.lines if "10.255" in line]
 
 
+TABLE = NftTable("", "inet", "underlace", (" chain input {", "}"), (("none", frozenset()),))
+
+
 def test_an_untouched_table_is_recognised_by_its_listing(tmp_path: Path) -> None:
-    loaded = NftTable("", "inet", "underlace", (" chain input {", "}"), (("none", frozenset()),))
     (listing,) = rules.listings(LISTED)
     memory = rules.Memory(tmp_path / "rules.json")
     assert memory.table("", listing).skeleton[0] == "# changed"
-    memory.remember([(loaded, listing)])
+    memory.changed("", [TABLE], 6, 7)
+    memory.listed("", [listing], 7)
+    memory.save()
     again = rules.Memory(tmp_path / "rules.json")
-    assert again.table("", listing).skeleton == loaded.skeleton
+    assert again.table("", listing).skeleton == TABLE.skeleton
     (other,) = rules.listings(LISTED.replace("counter drop", "accept"))
-    assert again.table("", other).skeleton != loaded.skeleton
-    again.forget([loaded.key])
-    assert rules.Memory(tmp_path / "rules.json").table("", listing).skeleton != loaded.skeleton
+    assert again.table("", other).skeleton != TABLE.skeleton
+    again.forget([TABLE.key])
+    again.save()
+    assert rules.Memory(tmp_path / "rules.json").table("", listing).skeleton != TABLE.skeleton
+
+
+@pytest.mark.parametrize(
+    ("ours", "seen", "known"),
+    [
+        ([(6, 7)], 7, True),
+        ([(6, 7), (7, 8), (8, 9)], 9, True),
+        ([(6, 7)], 8, False),
+        ([(6, 7), (8, 9)], 9, False),
+        ([(6, 8)], 8, False),
+        ([(6, 7), (7, 9)], 9, False),
+        ([], 7, False),
+    ],
+)
+def test_a_listing_is_taken_for_ours_if_nobody_else_was_at_the_rules(
+    tmp_path: Path, ours: list[tuple[int, int]], seen: int, known: bool
+) -> None:
+    """ours: generations around our transactions, the table being in the first; seen: after the listing."""
+    memory = rules.Memory(tmp_path / "rules.json")
+    for number, around in enumerate(ours):
+        memory.changed("", [] if number else [TABLE], *around)
+    (listing,) = rules.listings(LISTED)
+    memory.listed("", [listing], seen)
+    assert (memory.table("", listing).skeleton == TABLE.skeleton) is known
+    memory.listed("", [listing], seen)
+    assert (memory.table("", listing).skeleton == TABLE.skeleton) is known, "and that is settled"
+
+
+def test_a_listing_without_its_chains_is_not_ours(tmp_path: Path) -> None:
+    """They go with their port, which the kernel does not count as a transaction."""
+    memory = rules.Memory(tmp_path / "rules.json")
+    memory.changed("", [TABLE], 6, 7)
+    (bare,) = rules.listings("table inet underlace {\n}\n")
+    memory.listed("", [bare], 7)
+    assert memory.table("", bare).skeleton != TABLE.skeleton
 
 
 def test_sets_are_edited_by_element() -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from underlace.drivers.linux import links, names, programs, rules
 from underlace.drivers.linux.commands import sessions
+from underlace.drivers.linux.generation import generation
 from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link, present_links, write_settings
 from underlace.drivers.linux.native import Address, EvpnVni, EvpnVrf, FrrLine, Item, Netns, NftTable, Tag, Vxlan
 from underlace.drivers.linux.programs import Command, Refusal
@@ -147,21 +148,20 @@ class Executor:
             loaded: list[NftTable] = []
             forgotten: list[Key] = []
             for change in group:
-                before, after = change.before, change.after
-                assert before is None or isinstance(before, NftTable)
-                assert after is None or isinstance(after, NftTable)
-                edits += [Command(line, change.key) for line in rules.commands(before, after)]
-                if after is None:
+                old, new = change.before, change.after
+                assert old is None or isinstance(old, NftTable)
+                assert new is None or isinstance(new, NftTable)
+                edits += [Command(line, change.key) for line in rules.commands(old, new)]
+                if new is None:
                     forgotten.append(change.key)
-                elif rules.reloaded(before, after):
-                    loaded.append(after)
-            with self._namespaces.inside(netns):
-                programs.nft(edits)
-                if loaded:
-                    found = rules.by_name(rules.listings(programs.ask("nft", "-s", "list", "ruleset")))
-                    self._memory.remember((table, found[(table.family, table.name)]) for table in loaded)
-            if forgotten:
-                self._memory.forget(forgotten)
+                elif rules.reloaded(old, new):
+                    loaded.append(new)
+            if edits:
+                with self._namespaces.inside(netns):
+                    before = generation()
+                    programs.nft(edits)
+                    self._memory.changed(netns, loaded, before, generation())
+            self._memory.forget(forgotten)
 
     def _links(self, changes: Plan) -> None:
         """All first stages, then all second ones, and so on; one call a namespace and stage."""

@@ -15,6 +15,7 @@ from typing import cast
 from underlace.drivers.linux import bonding, boot, config, duplicates, kernel, limits, names, programs, rules
 from underlace.drivers.linux.addresses import Addresses
 from underlace.drivers.linux.execute import Executor
+from underlace.drivers.linux.generation import generation
 from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link, read_settings
 from underlace.drivers.linux.native import Address, Item, Netns, Settings, Tag, Vxlan, on_tag
 from underlace.drivers.linux.neighbours import Neighbours, decode
@@ -81,6 +82,7 @@ class LinuxDoor:
             if wanted is None or netns in wanted:
                 with suppress(NoNamespace), self._namespaces.inside(netns):
                     seen[netns] = self._read_netns(netns, found, ends, routed)
+        self._memory.save()
         tags = list(self._tags.read(seen))
         found = [*_standing(found, tags), *tags]
         if wanted is None or "frr" in {key[0] for key in scope or ()}:
@@ -107,6 +109,7 @@ class LinuxDoor:
             found.append(Netns(netns, settings, kernel.loopback_up(seen)))
         found += [*kernel.links(netns, seen, _settings_of), *bonding.read(netns, seen)]
         tables = list(rules.listings(programs.ask("nft", "-s", "list", "ruleset")))
+        self._memory.listed(netns, tables, generation())
         found += [self._memory.table(netns, listing) for listing in tables]
         self._claims[netns] = claimed = duplicates.claims(netns, tables, found[before:])
         if claimed:

@@ -1,15 +1,16 @@
 """What `nft` says about one namespace, as native items, and the memory of how nft prints what was loaded.
 
-nft prints rules in its own words, which change from version to version. So after a skeleton was loaded, its
-listing is remembered beside it, without elements and counters. Later the same listing means: nobody touched it. The
-memory lives as long as the rules do (until a reboot), so that an agent that starts again need not load anything.
+nft prints rules in its own words, which change from version to version. So the first listing of what was loaded is
+remembered beside it, without elements and counters, if the kernel has counted no other transaction in between. Later
+the same listing means: nobody touched it. The memory lives as long as the rules do (until a reboot), so that an agent
+that starts again need not load anything.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from underlace.model.change import Key
 
 _TABLE = re.compile(r"table (\S+) (\S+) \{")
 _SET = re.compile(r"set (\S+) \{")
+_CHAIN = re.compile(r"\s*chain (\S+) \{")
 
 Sets = dict[str, frozenset[str]]
 
@@ -89,6 +91,9 @@ class Memory:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._held: dict[str, Loaded] | None = None
+        self._saved = True
+        self._fresh: dict[str, tuple[int, dict[Key, tuple[str, ...]]]] = {}
+        """By namespace: its generation after our last change, and skeletons whose listing nobody has seen."""
 
     def _load(self) -> dict[str, Loaded]:
         if self._held is None:
@@ -98,6 +103,23 @@ class Memory:
                 self._held = {}  # nothing known: every table is loaded once more
         return self._held
 
+    def changed(self, netns: str, loaded: Iterable[NftTable], before: int, after: int) -> None:
+        """Note one transaction of ours, the skeletons in it, and the generations around it."""
+        last, fresh = self._fresh.pop(netns, (before, {}))
+        if after == before + 1:  # else somebody was in between, and whatever is listed may be theirs
+            known = fresh if last == before else {}
+            self._fresh[netns] = after, known | {table.key: table.skeleton for table in loaded}
+
+    def listed(self, netns: str, found: Iterable[Listing], generation: int) -> None:
+        """Note the listings of a namespace. generation: after they were taken."""
+        last, fresh = self._fresh.pop(netns, (0, {}))
+        for listing in found if generation == last else ():
+            key = ("nft", netns, listing.family, listing.name)
+            # A chain goes with its port, and that is no transaction.
+            if key in fresh and _chains(listing.lines) == _chains(fresh[key]):
+                self._load()[_word(key)] = Loaded(fresh[key], listing.lines)
+                self._saved = False
+
     def table(self, netns: str, listing: Listing) -> NftTable:
         """The item that a listing amounts to. A listing that is not as remembered is a skeleton of its own."""
         loaded = self._load().get(_word(("nft", netns, listing.family, listing.name)))
@@ -105,23 +127,24 @@ class Memory:
         skeleton = loaded.skeleton if loaded is not None and untouched else ("# changed", *listing.lines)
         return NftTable(netns, listing.family, listing.name, skeleton, tuple(sorted(listing.sets.items())))
 
-    def remember(self, loaded: Iterable[tuple[NftTable, Listing]]) -> None:
-        held = self._load()
-        for table, listing in loaded:
-            held[_word(table.key)] = Loaded(table.skeleton, listing.lines)
-        self._save()
-
     def forget(self, keys: Iterable[Key]) -> None:
-        held = self._load()
         for key in keys:
-            held.pop(_word(key), None)
-        self._save()
+            self._load().pop(_word(key), None)
+            self._saved = False
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write what has changed. Raises OSError."""
+        if self._saved:
+            return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         new = self._path.with_suffix(".new")
         new.write_bytes(msgspec.json.encode(self._load()))
         os.replace(new, self._path)
+        self._saved = True
+
+
+def _chains(lines: Iterable[str]) -> set[str]:
+    return {match[1] for line in lines if (match := _CHAIN.match(line))}
 
 
 def _word(key: Key) -> str:
@@ -154,7 +177,3 @@ def _edit(verb: str, where: str, name: str, elements: frozenset[str]) -> list[st
 def reloaded(before: NftTable | None, after: NftTable | None) -> bool:
     """Whether going there replaces the skeleton."""
     return after is not None and (before is None or before.skeleton != after.skeleton)
-
-
-def by_name(found: Iterable[Listing]) -> Mapping[tuple[str, str], Listing]:
-    return {(one.family, one.name): one for one in found}
