@@ -35,6 +35,7 @@ from underlace.drivers.protocol import Failure, Items
 from underlace.model.change import Change, Key, Keyed, Verb
 
 NO_NETNS = 'Cannot open network namespace "{}": No such file or directory'
+NO_PLACE = 'Error: argument "{}" is wrong: Invalid "netns" value'
 EXISTS = "RTNETLINK answers: File exists"
 NO_DEVICE = 'Cannot find device "{}"'
 
@@ -133,7 +134,7 @@ class FakeLinuxDoor:
                 if verb is Verb.CREATE and item.key in self.items:
                     raise Refused(f"File exists: '{item.name}'")
             case Bridge():
-                self._need_netns(item.netns)
+                self._need_netns(item.netns, NO_PLACE if verb is Verb.CREATE else NO_NETNS)
                 self._need_new(verb, item)
             case Vxlan():
                 self._check_vxlan(verb, item)
@@ -161,9 +162,9 @@ class FakeLinuxDoor:
             case FrrLine() | EvpnVni() | EvpnVrf():
                 self._check_frr(item)
 
-    def _need_netns(self, netns: str) -> None:
+    def _need_netns(self, netns: str, words: str = NO_NETNS) -> None:
         if netns != names.MAIN and ("netns", netns) not in self.items:
-            raise Refused(NO_NETNS.format(netns))
+            raise Refused(words.format(netns))
 
     def _need_new(self, verb: Verb, item: Item) -> None:
         if verb is Verb.CREATE and item.key in self.items:

@@ -11,6 +11,7 @@ carries them out needs few calls: each level of `batches` holds mutually indepen
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Generic, NamedTuple, TypeVar
@@ -126,21 +127,25 @@ class _Graph(Generic[T]):
 
 
 def _levels(graph: _Graph[T]) -> Iterator[Batch[T]]:
-    """Walk the graph; stay with one kind of change as long as any is ready, then take the kind with the fewest.
+    """Walk the graph; stay with one kind of change as long as any is ready.
 
-    The fewest first: the large kinds wait, and by then more of them can go in one call.
+    Then take a kind that is complete, all that is left of it being ready: from the end of the alphabet, for it has to
+    be some order. Where none is, take the one with the fewest. What waits can go with more of its kind later.
     """
     sorter: TopologicalSorter[Step] = TopologicalSorter(graph.waits)
     sorter.prepare()
     ready: dict[tuple[str, Verb], list[Step]] = {}
+    left = Counter((step.key[0], step.verb) for step in graph.steps)
     kind: tuple[str, Verb] = ("", Verb.CREATE)
     found: list[Batch[T]] = []
     while sorter.is_active():
         for step in sorter.get_ready():
             ready.setdefault((step.key[0], step.verb), []).append(step)
         if kind not in ready:
-            kind = min(ready, key=lambda k: (len(ready[k]), k))
+            complete = [k for k, steps in ready.items() if len(steps) == left[k]]
+            kind = max(complete) if complete else min(ready, key=lambda k: (len(ready[k]), k))
         batch = sorted(ready.pop(kind))
+        left[kind] -= len(batch)
         found.append([graph.steps[step] for step in batch])
         sorter.done(*batch)
     yield from found

@@ -112,7 +112,21 @@ def test_kinds_stay_together() -> None:
         *(thing(f"x{n}", kind="link") for n in range(3)), *(thing(f"x{n}", kind="route") for n in range(4))
     )
     found = batches(changes({}, desired), {}, desired)
-    assert [{change.key[0] for change in batch} for batch in found] == [{"link"}, {"route"}]
+    assert [{change.key[0] for change in batch} for batch in found] == [{"route"}, {"link"}]
+
+
+def test_a_kind_waits_until_all_of_it_is_ready() -> None:
+    """A namespace's own filter goes with the guards of the ports that are put there."""
+    space = thing("space")
+
+    def inside(name: str, kind: str, *on: Thing) -> Thing:
+        return Thing(name, frozenset(one.key for one in (space, *on)), frozenset(), 0, kind)
+
+    ports = [inside(f"swp{n}", "placement") for n in range(3)]
+    guards = [inside(f"guard{n}", "nft", port) for n, port in enumerate(ports)]
+    desired = state(space, inside("filter", "nft"), inside("bridge", "bridge"), *ports, *guards)
+    found = batches(changes({}, desired), {}, desired)
+    assert [{change.key[0] for change in batch} for batch in found] == [{"thing"}, {"placement"}, {"nft"}, {"bridge"}]
 
 
 def test_a_part_of_the_changes_can_be_ordered() -> None:

@@ -427,6 +427,14 @@ def test_a_listing_without_its_chains_is_not_ours(tmp_path: Path) -> None:
     assert memory.table("", bare).skeleton != TABLE.skeleton
 
 
+def test_nothing_comes_up_before_the_filters_of_its_namespace() -> None:
+    items = DRIVER.items(everything())
+    for key, item in items.items():
+        if key[0] in ("port", "vxlan"):
+            assert ("nft", key[1], "inet", "underlace") in item.refs
+            assert ("nft", key[1], "inet", "underlace") in items
+
+
 def test_sets_are_edited_by_element() -> None:
     before = NftTable("", "inet", "underlace", ("a",), (("s", frozenset({"1", "2"})),))
     after = replace(before, sets=(("s", frozenset({"2", "3"})),))

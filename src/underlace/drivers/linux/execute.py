@@ -12,8 +12,27 @@ import msgspec
 from underlace.drivers.linux import links, names, programs, rules
 from underlace.drivers.linux.commands import sessions
 from underlace.drivers.linux.generation import generation
-from underlace.drivers.linux.namespaces import Namespaces, NoNamespace, of_link, present_links, write_settings
-from underlace.drivers.linux.native import Address, EvpnVni, EvpnVrf, FrrLine, Item, Netns, NftTable, Tag, Vxlan
+from underlace.drivers.linux.namespaces import (
+    Namespaces,
+    NoNamespace,
+    bring_up,
+    of_link,
+    present_links,
+    write_settings,
+)
+from underlace.drivers.linux.native import (
+    Address,
+    Bridge,
+    EvpnVni,
+    EvpnVrf,
+    FrrLine,
+    Item,
+    Netns,
+    NftTable,
+    PortLink,
+    Tag,
+    Vxlan,
+)
 from underlace.drivers.linux.programs import Command, Refusal
 from underlace.drivers.linux.render import FORWARDING
 from underlace.drivers.linux.tags import Tags
@@ -46,10 +65,12 @@ def subject(change: Change[Item]) -> Item:
 
 
 def _tool(change: Change[Item]) -> tuple[str, Verb | None]:
-    """Changes with equal tools that follow each other go together. FRR takes all verbs in one session."""
+    """Changes with equal tools that follow each other go together: of FRR all, and bridges with their ports."""
     item = subject(change)
     if isinstance(item, (FrrLine, EvpnVni, EvpnVrf)):
         return "frr", None
+    if isinstance(item, (Bridge, PortLink)) and change.verb is not Verb.DELETE:
+        return "link", None
     return str(item.key[0]), change.verb
 
 
@@ -116,7 +137,7 @@ class Executor:
                     self._namespaces.create(netns.name)
                 with self._namespaces.inside(netns.name):
                     write_settings("", netns.settings)
-                    programs.ip_batch([Command("link set lo up", change.key)])
+                    bring_up(names.LOOPBACK)
             except OSError as error:
                 raise Refusal(Command(f"netns {netns.name}", change.key), str(error)) from error
         self._forget_vrfs(gone)
@@ -169,7 +190,7 @@ class Executor:
             [(change.key, step) for step in links.work(change, self._namespaces.main_path)] for change in changes
         ]
         for stage in zip_longest(*staged):
-            steps = sorted((pair for pair in stage if pair is not None), key=lambda pair: pair[1].netns)
+            steps = sorted((pair for pair in stage if pair and pair[1].anything), key=lambda pair: pair[1].netns)
             for netns, group in groupby(steps, key=lambda pair: pair[1].netns):
                 self._stage(netns, list(group))
 
@@ -211,22 +232,24 @@ class Executor:
         tunnels, bound = _touched(plan)
         if not tunnels and not bound:
             return
-        _poll(lambda: tunnels.keys() <= {one.vni for one in _evpn_states()}, _BINDING_SECONDS)
 
-        def down() -> set[int]:
-            states = {one.vni: one for one in _evpn_states() if one.type == "L3"}
-            late = {vni for vni in bound if vni not in states}
-            return late | {v for v, one in states.items() if v in tunnels.keys() | bound.keys() and one.state != "Up"}
+        def down(states: dict[int, VniState]) -> set[int]:
+            l3 = {vni: one.state for vni, one in states.items() if one.type == "L3"}
+            return {v for v in bound if v not in l3} | {v for v in tunnels.keys() | bound if l3.get(v, "Up") != "Up"}
 
-        if _poll(lambda: not down(), _BINDING_SECONDS):
+        def settled() -> bool:
+            states = _evpn_states()
+            return tunnels.keys() <= states.keys() and not down(states)
+
+        if _poll(settled, _BINDING_SECONDS) or _poll(lambda: not down(_evpn_states()), _BINDING_SECONDS):
             return
-        for vni in down():
+        for vni in down(_evpn_states()):
             vrf = tunnels[vni].netns if vni in tunnels else bound[vni].vrf
             work = links.rejoin(Vxlan(vrf, names.vxlan(vni), vni, "", 0))
             with self._namespaces.inside(vrf):
                 programs.ip_batch([Command(line, ("vxlan", vrf, names.vxlan(vni))) for line in work.lines])
-        if not _poll(lambda: not down(), _ZEBRA_SECONDS):
-            vni = min(down())
+        if not _poll(lambda: not down(_evpn_states()), _ZEBRA_SECONDS):
+            vni = min(down(_evpn_states()))
             key: Key = bound[vni].key if vni in bound else tunnels[vni].key
             raise Refusal(Command(f"vni {vni}", key), "FRR does not bring the L3VNI up")
 
@@ -252,8 +275,8 @@ def _await_seen(wanted: set[tuple[str, str]]) -> None:
         _await(known, f"FRR to see the links {links_}", _ZEBRA_SECONDS)
 
 
-def _evpn_states() -> list[VniState]:
-    return _states.decode(programs.show("show evpn vni detail json").strip() or "[]")
+def _evpn_states() -> dict[int, VniState]:
+    return {one.vni: one for one in _states.decode(programs.show("show evpn vni detail json").strip() or "[]")}
 
 
 def _no_learnt_routes() -> bool:

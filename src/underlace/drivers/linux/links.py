@@ -35,6 +35,10 @@ class Work(NamedTuple):
     link: str = ""
     settings: Settings = ()
 
+    @property
+    def anything(self) -> bool:
+        return bool(self.lines or self.settings)
+
 
 def work(change: Change[Item], main_path: str) -> Iterator[Work]:
     """What to do, in order."""
@@ -64,11 +68,12 @@ def _bridge(bridge: Bridge, verb: Verb) -> Iterator[Work]:
         yield Work(bridge.netns, (f"link del {name}",))
         return
     if verb is Verb.CREATE:
-        made = f"link add {name} address {bridge.mac} mtu {bridge.mtu} type bridge"
-        yield Work(bridge.netns, (made, f"link set {name} addrgenmode none"))
+        # In the underlay's namespace, and so those of all VRFs in one go; the link itself is born in its own.
+        where = f" netns {bridge.netns}" if bridge.netns else ""
+        yield Work(names.MAIN, (f"link add {name}{where} address {bridge.mac} mtu {bridge.mtu} type bridge",))
     else:
         yield Work(bridge.netns, (f"link set {name} address {bridge.mac}", f"link set {name} mtu {bridge.mtu}"))
-    yield Work(bridge.netns, (f"link set {name} up",), name, bridge.settings)
+    yield Work(bridge.netns, (f"link set {name} addrgenmode none", f"link set {name} up"), name, bridge.settings)
 
 
 def _vxlan(vxlan: Vxlan, before: Vxlan | None, verb: Verb) -> Iterator[Work]:
@@ -125,9 +130,10 @@ def _port(port: PortLink, before: PortLink | None, verb: Verb) -> Iterator[Work]
         return
     if names.TAG_PATTERN.fullmatch(name):
         yield Work(port.netns)  # its port comes first: the MTU of a VLAN is at most that
-    if before is None or before.settings != port.settings:
-        # Link-local addresses come and go with the state of the link.
-        yield Work(port.netns, (f"link set {name} down",))
+    # Link-local addresses come and go with the state of the link. One that is new here is down, but perhaps in the
+    # underlay's namespace, where it may have been before it was ours.
+    reset = port.netns == names.MAIN if before is None else before.settings != port.settings
+    yield Work(port.netns, (f"link set {name} down",) if reset else ())
     master = f"link set {name} master {port.bridge}" if port.bridge else f"link set {name} nomaster"
     state = "up" if port.up else "down"
     lines = (f"link set {name} mtu {port.mtu}", master, f"link set {name} {state}")

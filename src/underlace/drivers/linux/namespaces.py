@@ -8,7 +8,10 @@ second, while a link leads to a namespace that is already there.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +20,10 @@ from underlace import syscall
 from underlace.drivers.linux import names
 
 _OWN = "/proc/thread-self/ns/net"
+
+_GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1
+_FLAGS = struct.Struct("16sH22x")
+"""SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP, and `struct ifreq` of both."""
 
 
 class NoNamespace(OSError):
@@ -108,6 +115,13 @@ class Namespaces:
             with suppress(OSError):  # a file on which nothing is mounted
                 syscall.unmount(str(path))
             path.unlink(missing_ok=True)
+
+
+def bring_up(link: str) -> None:
+    """Set a link of the namespace that the thread is in up. Raises OSError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as place:
+        _, flags = _FLAGS.unpack(fcntl.ioctl(place, _GET_FLAGS, _FLAGS.pack(link.encode(), 0)))
+        fcntl.ioctl(place, _SET_FLAGS, _FLAGS.pack(link.encode(), flags | _UP))
 
 
 def present_links() -> frozenset[str]:

@@ -78,7 +78,7 @@ class Vxlan(Item, frozen=True, tag="vxlan"):
         # FRR takes it for an L2VNI and announces it with an automatic RD, which may be one that another VNI of this
         # device was given (hazards 1). When it sees its mistake, it withdraws every route under that RD.
         configured = {frr.vni_key(self.vni), frr.vrf_key(self.netns)}
-        return frozenset({("bridge", self.netns, names.bridge(self.vni))} | configured)
+        return frozenset({("bridge", self.netns, names.bridge(self.vni)), filters_key(self.netns)} | configured)
 
     @property
     def claims(self) -> frozenset[str]:
@@ -143,7 +143,7 @@ def _made_by(netns: str, port: str) -> Key:
 
 class PortLink(Item, frozen=True, tag="port"):
     """The state of a port, or of a VLAN of one, where it lives; `bridge` is what it is enslaved to. Comes up only
-    behind its guard."""
+    behind its guard and the filters of its namespace."""
 
     netns: str
     port: str
@@ -161,6 +161,7 @@ class PortLink(Item, frozen=True, tag="port"):
         needed: set[Key] = {
             _made_by(self.netns, self.port),
             ("nft", self.netns, "netdev", names.guard(self.port)),
+            filters_key(self.netns),
         }
         if self.bridge:
             needed.add(("bridge", self.netns, self.bridge))
@@ -205,9 +206,7 @@ class Pair(Item, frozen=True, tag="pair"):
     @property
     def refs(self) -> frozenset[Key]:
         # Packets may pass only once the filters of both ends stand.
-        return frozenset(
-            key for end in (self.one, self.other) for key in (netns_key(end), ("nft", end, "inet", names.TABLE))
-        )
+        return frozenset(key for end in (self.one, self.other) for key in (netns_key(end), filters_key(end)))
 
     @property
     def claims(self) -> frozenset[str]:
@@ -263,6 +262,11 @@ class NftTable(Item, frozen=True, tag="nft"):
             links = {tag_key(netns, names.tag(port, vlan)) for vlan, netns in map(passed, tags)}
             return frozenset({_made_by(self.netns, port)} | links)
         return frozenset({netns_key(self.netns)})
+
+
+def filters_key(netns: str) -> Key:
+    """The table that protects what a namespace forwards and answers."""
+    return ("nft", netns, "inet", names.TABLE)
 
 
 def passing(vlan: int, netns: str) -> str:
