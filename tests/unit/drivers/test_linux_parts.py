@@ -435,6 +435,16 @@ def test_nothing_comes_up_before_the_filters_of_its_namespace() -> None:
             assert ("nft", key[1], "inet", "underlace") in items
 
 
+def test_a_gateway_gets_its_address_when_bgp_has_asked_for_routes() -> None:
+    """FRR 8.4.4 may lose a connected route that is there before."""
+    plan = [change.key for change in ordered(DRIVER.items(base()), DRIVER.items(base() + red()))]
+    asked = [place for place, key in enumerate(plan) if key[-1] == "redistribute connected"]
+    given = [place for place, key in enumerate(plan) if key[:2] == ("address", "vpc-1")]
+    assert asked
+    assert given
+    assert max(asked) < min(given)
+
+
 def test_sets_are_edited_by_element() -> None:
     before = NftTable("", "inet", "underlace", ("a",), (("s", frozenset({"1", "2"})),))
     after = replace(before, sets=(("s", frozenset({"2", "3"})),))

@@ -187,7 +187,8 @@ class Address(Item, frozen=True, tag="address"):
     def refs(self) -> frozenset[Key]:
         if self.link == names.LOOPBACK:
             return frozenset({netns_key(self.netns)})
-        return frozenset({("bridge", self.netns, self.link), ("port", self.netns, self.link)})
+        # FRR 8.4.4 may lose a connected route that is there before bgpd asks for such routes.
+        return frozenset({(kind, self.netns, self.link) for kind in ("bridge", "port")} | {frr.vrf_key(self.netns)})
 
 
 class Pair(Item, frozen=True, tag="pair"):
