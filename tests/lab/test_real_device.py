@@ -2,22 +2,30 @@
 
 The package is installed as docs/how-to/first-real-leaf.md says; the spines and the other leaves are the lab's. A
 packet between leaf3's hosts and others goes through the machine's emulated ports. The tests stand on one another.
+
+swp10@leaf3  t3   100 red-db, 300 blue-heartbeat: by 8021q
+swp12@leaf3  t5   red-db, once the port is a lag: by bonding
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from lab.test_attacks import FRAMES, SEND
+from lab.test_tagged_ports import server, vnet
 from support import machine as machines
 from support.fabric import converged, poll, settled
 from support.machine import Machine
 from support.machine.leaf import STATE, TOKEN, machine_as, package, provide
+from support.scan import checksum
 from underlace.lab import control, flows
 from underlace.lab.expect import matrix
 from underlace.lab.fabric import Fabric
@@ -39,7 +47,18 @@ class Leaf(NamedTuple):
 def more() -> tuple[dict[str, Any], ...]:
     """BFD that an emulated device can keep up with."""
     timers = {"transmit": 1_000, "receive": 1_000, "multiplier": 5}
-    return ({"kind": "profile", "name": "default", "spec": {"underlay": {"bfd": timers}}},)
+    return (
+        {"kind": "profile", "name": "default", "spec": {"underlay": {"bfd": timers}}},
+        red_db(),
+        vnet("bolt", "blue-heartbeat", "blue", [], "swp7@leaf2", "swp7@leaf3", "swp10@leaf3 300"),
+        *server("t3", "swp10@leaf3", v100=["10.1.2.53/24", "2001:db8:1:2::53/64"], v300=["192.168.77.53/24"]),
+        *server("t5", "swp12@leaf3", v0=["10.1.2.55/24"]),
+    )
+
+
+def red_db(*more: str) -> dict[str, Any]:
+    gateways = ["10.1.2.1/24", "2001:db8:1:2::1/64"]
+    return vnet("acme", "red-db", "red", gateways, "swp5@leaf3", "swp10@leaf3 100", *more)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +121,59 @@ def test_the_underlay_is_closed(leaf: Leaf) -> None:
     assert verdict.good, verdict.wrong[:10]
 
 
+def dropped(leaf: Leaf, netns: str, guard: str, word: str) -> int:
+    """Packets that a rule of a port's guard has counted."""
+    inside = ("ip", "netns", "exec", netns) if netns else ()
+    listed = leaf.machine.run(*inside, "nft", "list", "table", "netdev", f"underlace_{guard}")
+    words = next(line for line in listed.splitlines() if word in line and "counter" in line).split()
+    return int(words[words.index("packets") + 1])
+
+
+def is_dropped(leaf: Leaf, host: str, frame: str, netns: str, guard: str, word: str) -> None:
+    """A host sends a frame some times; a rule of a guard counts them."""
+    before = dropped(leaf, netns, guard, word)
+    leaf.fabric.node(host).run([sys.executable, "-c", SEND, str(FRAMES), frame])
+    poll(f"{word} of {guard} to count", lambda: dropped(leaf, netns, guard, word) >= before + FRAMES, SLOW)
+
+
+def ipv4(to: str, tags: str = "") -> str:
+    """A broadcast frame with an empty UDP packet from 10.1.2.53 to an address. Bridges on its way look at its sum."""
+    ends = IPv4Address("10.1.2.53").packed + IPv4Address(to).packed
+    head = bytes.fromhex("45000014000100004011")
+    packet = head + checksum(head + b"\0\0" + ends).to_bytes(2) + ends
+    return "ff" * 6 + "OWN" + tags + "0800" + packet.hex()
+
+
+def test_tags_are_the_kernels_and_are_guarded(leaf: Leaf) -> None:
+    """What the flow matrix has shown for declared VLANs went by 8021q; others are counted and lead nowhere."""
+    red = leaf.fabric.vrf("acme/red")
+    link = json.loads(leaf.machine.run("ip", "-n", red, "-json", "-details", "link", "show", "swp10.100"))[0]
+    assert link["linkinfo"]["info_data"]["protocol"] == "802.1Q"
+    is_dropped(leaf, "t3", ipv4("10.1.2.12", "8100012d"), "", "swp10", "vlan id != 0")
+    is_dropped(leaf, "t3", ipv4("10.1.2.12", "810000648100004d"), "", "swp10", "meta protocol")
+    inwards = ipv4(leaf.fabric.underlay().loopbacks[0], "81000064")
+    is_dropped(leaf, "t3", inwards, red, "swp10.100", "ip daddr @underlay4 counter")
+
+
+LAG = {"kind": "lag", "name": "bond1@leaf3", "spec": {"members": ["swp12"], "mode": "static"}}
+
+
+def test_a_lag_carries_packets_and_is_guarded(leaf: Leaf) -> None:
+    fabric, machine, red = leaf.fabric, leaf.machine, leaf.fabric.vrf("acme/red")
+    reach = ["ping", "-c", "1", "-W", "5", "10.1.2.13"]
+    assert "1 received" not in fabric.node("t5").run(reach, check=False)
+    fabric.api.apply([LAG, red_db("bond1@leaf3")])
+    settled(fabric, SLOW)
+    poll("a packet through the lag", lambda: "1 received" in fabric.node("t5").run(reach, check=False), SLOW)
+    bond = json.loads(machine.run("ip", "-n", red, "-json", "-details", "link", "show", "bond1"))[0]
+    assert bond["linkinfo"]["info_kind"] == "bond"
+    is_dropped(leaf, "t5", ipv4("10.1.2.12", "81000064"), red, "bond1", "vlan id != 0")
+    is_dropped(leaf, "t5", ipv4(fabric.underlay().loopbacks[0]), red, "swp12", "ip daddr @underlay4")
+    fabric.api.apply([red_db()], ({"kind": "lag", "name": "bond1@leaf3"},))
+    settled(fabric, SLOW)
+    assert "bond1" not in machine.run("ip", "-all", "netns", "exec", "ip", "-brief", "link")
+
+
 def test_management_is_in_no_table_of_the_fabric(leaf: Leaf) -> None:
     assert "mgmt0" not in leaf.machine.run("ip", "-brief", "link")
     assert "mgmt" not in leaf.machine.run("vtysh", "-c", "show vrf")
@@ -121,7 +193,7 @@ NEW = {
     "kind": "vnet",
     "tenant": "acme",
     "name": "red-late",
-    "spec": {"vpc": "red", "gateways": ["10.1.3.1/24"], "ports": [{"port": "swp10@leaf3"}]},
+    "spec": {"vpc": "red", "gateways": ["10.1.3.1/24"], "ports": [{"port": "swp11@leaf3"}]},
 }
 SUBNET = {"kind": "subnet", "tenant": "acme", "name": "red-late", "spec": {"prefix": "10.1.3.0/24", "vpc": "red"}}
 
