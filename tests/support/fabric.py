@@ -196,6 +196,13 @@ def lasts(neighbour: str) -> bool:
     return bool({"PERMANENT", "permanent", "extern_learn"}.intersection(neighbour.split()))
 
 
+def changes(line: str) -> bool:
+    """Whether `ip -oneline monitor label` tells of something that was done.
+
+    A bridge tells of its ports by itself, seconds after one of them has come: those lines name no qdisc."""
+    return not (line.startswith("[LINK]") and " master br" in line and " qdisc " not in line)
+
+
 class Monitor:
     """`ip monitor` in one namespace of a node. Marks of our own, before and after, prove that it listens."""
 
