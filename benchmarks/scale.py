@@ -32,6 +32,8 @@ FEW = 1_000
 """VPCs of the store that an edit is compared with."""
 GIB = 1 << 30
 MILLION = 1_000_000
+SERVER = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
+"""What docs/how-to/use-postgresql.md has an administrator set for so many."""
 
 
 class Filled(NamedTuple):
@@ -131,7 +133,7 @@ def _editing(suffix: str, many: Filled, few: Filled) -> Iterator[Figure]:
 @contextmanager
 def _places(database: str) -> Iterator[tuple[str, str]]:
     if database == "postgresql":
-        server = PostgresServer.start(durable=True)
+        server = PostgresServer.start(durable=True, settings=SERVER)
         try:
             yield server.database(), server.database()
         finally:

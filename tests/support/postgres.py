@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 USER = "postgres"
@@ -36,15 +37,20 @@ class PostgresServer:
     def __init__(self, bin_: Path, directory: Path) -> None:
         self._bin, self._directory = bin_, directory
         self._process: subprocess.Popen[bytes] | None = None
-        self._durable = False
+        self._settings: dict[str, str] = {}
 
     @classmethod
-    def start(cls, *, durable: bool = False) -> PostgresServer:
+    def start(cls, *, durable: bool = False, settings: Mapping[str, str] | None = None) -> PostgresServer:
+        """settings: of the server, beside its defaults.
+
+        A machine that loses its power is not part of any test, a server that is killed is. What a commit costs
+        (durable) is a part of benchmarks.
+        """
         bin_ = programs()
         assert bin_ is not None, "no PostgreSQL: apt-get install postgresql"
         # Not pytest's directory: that is for its own user only, and a path of a socket has at most 107 characters.
         server = cls(bin_, Path(tempfile.mkdtemp(prefix="underlace-pg-")))
-        server._durable = durable
+        server._settings = {"fsync": "on" if durable else "off", **(settings or {})}
         if os.geteuid() == 0:
             shutil.chown(server._directory, USER)
         options = ("--auth=trust", f"--username={USER}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
@@ -54,13 +60,7 @@ class PostgresServer:
 
     def resume(self) -> None:
         """Run the server, again after a `kill`."""
-        settings = {
-            "listen_addresses": "",
-            "unix_socket_directories": str(self._directory),
-            # A machine that loses its power is not part of any test here; a server that is killed is. What a commit
-            # costs is part of a benchmark.
-            "fsync": "on" if self._durable else "off",
-        }
+        settings = {"listen_addresses": "", "unix_socket_directories": str(self._directory), **self._settings}
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         log = (self._directory / "log").open("ab")
         with log:
