@@ -92,8 +92,8 @@ def routes(
         _check_version(request)
         actor = actor_of(request)
         asked = decode(await request.body(), QuestionsRequest)
-        with controller.live.polling(actor):
-            found = await _await_questions(controller, asking, actor, asked.wait)
+        with controller.live.polling(actor) as poll:
+            found = await _await_questions(controller, asking, actor, poll, asked.wait)
         return answer(Questions(found)) if found else nothing()
 
     async def answer_question(request: Request) -> Response:
@@ -131,7 +131,7 @@ async def _await_change(
 
 
 async def _await_questions(
-    controller: Controller, asking: Waiters, actor: Actor, patience: float
+    controller: Controller, asking: Waiters, actor: Actor, poll: int, patience: float
 ) -> tuple[Question, ...]:
     """The questions that wait for a device, at once or within its patience. The board never waits: no thread is
     needed."""
@@ -139,7 +139,7 @@ async def _await_questions(
     end = loop.time() + min(max(patience, 0.0), WAIT_MAX)
     while True:
         with asking.waiting(actor.name) as came:
-            found = controller.live.fetch(actor)
+            found = controller.live.fetch(actor, poll)
             left = end - loop.time()
             if found or left <= 0 or asking.stopped:
                 return found

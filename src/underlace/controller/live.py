@@ -94,14 +94,14 @@ class Questions:
         """Have `wake` called with the devices for which a question waits; it must not block."""
         self._live.board.on_question(wake)
 
-    def polling(self, actor: Actor) -> AbstractContextManager[None]:
+    def polling(self, actor: Actor) -> AbstractContextManager[int]:
         """Around each poll of an agent for questions. It is no contact: a device is heard when its agent speaks of
         its state, and not when a thread beside that still asks."""
         return self._live.board.polling(own(actor))
 
-    def fetch(self, actor: Actor) -> tuple[Question, ...]:
-        """The questions that wait for the device. Never waits."""
-        return self._live.board.fetch(own(actor))
+    def fetch(self, actor: Actor, poll: int) -> tuple[Question, ...]:
+        """The questions that wait for the device, for the newest of its polls. Never waits."""
+        return self._live.board.fetch(own(actor), poll)
 
     def answer(self, actor: Actor, answer: Answer) -> None:
         """A device's answer. It is not said whether anybody still waits for it."""

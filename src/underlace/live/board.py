@@ -9,6 +9,7 @@ Any thread may call anything here. What nobody fetches in time is dropped.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import Counter, deque
@@ -54,6 +55,8 @@ class Board:
         self._waiting: dict[str, deque[_Waiting]] = {}
         self._given: dict[str, _Given] = {}
         self._polls: Counter[str] = Counter()
+        self._newest: dict[str, int] = {}
+        self._count = itertools.count(1)
         self._last: dict[str, float] = {}
         self._wakers: list[Wake] = []
         self.elsewhere: Elsewhere | None = None
@@ -103,23 +106,28 @@ class Board:
             self._given.pop(identity, None)
 
     @contextmanager
-    def polling(self, device: str) -> Iterator[None]:
-        """An agent waits for questions."""
+    def polling(self, device: str) -> Iterator[int]:
+        """An agent waits for questions; with which number. Its last poll may still stand here, of a connection that
+        nobody has at the other end any more: it is to be given nothing."""
         with self._lock:
             self._polls[device] += 1
+            poll = self._newest[device] = next(self._count)
         try:
-            yield
+            yield poll
         finally:
             with self._lock:
                 self._polls[device] -= 1
                 if not self._polls[device]:
-                    del self._polls[device]
+                    del self._polls[device], self._newest[device]
                 self._last[device] = self._clock()
 
-    def fetch(self, device: str) -> tuple[Question, ...]:
-        """The questions that wait for a device; they are its own to answer from now on."""
+    def fetch(self, device: str, poll: int | None = None) -> tuple[Question, ...]:
+        """The questions that wait for a device; they are its own to answer from now on. poll: its number; none but
+        the newest gets any."""
         now = self._clock()
         with self._lock:
+            if poll is not None and poll != self._newest.get(device):
+                return ()
             queue = self._waiting.get(device, deque())
             found: list[Question] = []
             while queue and len(found) < AT_ONCE:

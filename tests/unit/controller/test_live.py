@@ -54,11 +54,11 @@ def answering(fabric: Rig, device: str, *rows: dict[str, Any]) -> Iterator[list[
     live.on_question(lambda devices: came.set() if device in devices else None)
 
     def run() -> None:
-        with live.polling(actor):
+        with live.polling(actor) as number:
             while not over.is_set():
                 came.wait(20.0)
                 came.clear()
-                for question in live.fetch(actor):
+                for question in live.fetch(actor, number):
                     asked.append(question)
                     live.answer(actor, Answer(question.id, Observed(rows, "test")))
 
@@ -120,7 +120,7 @@ def test_a_device_asks_nothing_and_only_devices_answer(fabric: Rig) -> None:
         ask(fabric, "bgp-summary", actor=device_actor("leaf1"))
     assert codes(refused) == ["forbidden"]
     for call in (
-        lambda: fabric.controller.live.fetch(ADMIN),
+        lambda: fabric.controller.live.fetch(ADMIN, 1),
         lambda: fabric.controller.live.answer(ADMIN, Answer("1")),
         lambda: fabric.controller.live.polling(ADMIN),
     ):

@@ -208,6 +208,20 @@ def test_an_agent_between_two_polls_is_still_there() -> None:
     assert not board.listens("leaf1")
 
 
+def test_a_poll_that_nobody_reads_any_more_gets_nothing() -> None:
+    """An agent was started anew; its controller does not know yet that the other end of its last poll is gone."""
+    board = Board()
+    with board.polling("leaf1") as gone:
+        with board.polling("leaf1") as poll:
+            board.put(Question("1", "x"), ["leaf1"], 60.0, lambda d, a: None)
+            assert board.fetch("leaf1", gone) == ()
+            assert [q.id for q in board.fetch("leaf1", poll)] == ["1"]
+        board.put(Question("2", "x"), ["leaf1"], 60.0, lambda d, a: None)
+        assert board.fetch("leaf1", gone) == ()
+    with board.polling("leaf1") as poll:
+        assert [q.id for q in board.fetch("leaf1", poll)] == ["2"]
+
+
 def test_too_many_questions_are_refused(
     board: Board, live: Live, briefly: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
