@@ -57,6 +57,15 @@ def test_a_session_that_was_shut_down_has_no_prefixes() -> None:
     assert (row["state"], row["local_as"], row["received"], row["hostname"]) == ("Idle (Admin)", 1, 0, "")
 
 
+@pytest.mark.parametrize(("state", "up"), [("Established", 90), ("Active", 0), ("Idle", 0)])
+def test_a_session_that_is_down_is_up_for_no_time(state: str, up: int) -> None:
+    """FRR counts there how long it has been down."""
+    peers = {"swp1": {"remoteAs": 2, "state": state, "peerUptimeMsec": 90_000}}
+    said = [capture("8.4", CASES[0]).said[0]._replace(output=json.dumps({"ipv4Unicast": {"as": 1, "peers": peers}}))]
+    (row,) = probes()["bgp-summary"].rows({}, said)
+    assert row["uptime_seconds"] == up
+
+
 @pytest.mark.parametrize("value", ["vpc-1; reboot", "../vpc-1", "vpc-", "-h", "default"])
 @pytest.mark.parametrize("probe", [q.asked for q in QUERIES.values() if q.in_vpc])
 def test_a_vrf_that_is_none_of_ours_becomes_no_command(probe: str, value: str) -> None:

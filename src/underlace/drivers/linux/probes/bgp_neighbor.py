@@ -8,12 +8,11 @@ from typing import Any
 
 from underlace.drivers.linux.probes import arguments
 from underlace.drivers.linux.probes.base import Arguments, Probe, Said, Step, inner, number, objects, text, vtysh
-from underlace.drivers.linux.probes.bgp_summary import FAMILIES
+from underlace.drivers.linux.probes.bgp_summary import FAMILIES, UP
 from underlace.model.question import Row
 
 _ROUTER = re.compile(r"router bgp \d+(?: vrf (\S+))?")
 _REMOTE = re.compile(r" neighbor (\S+) (?:interface )?remote-as (\S+)")
-_UP = "Established"
 
 
 def _steps(asked: Arguments, _vrfs: Sequence[str]) -> list[Step]:
@@ -34,7 +33,7 @@ def _rows(asked: Arguments, said: Sequence[Said]) -> Iterator[Row]:
 
 def _neighbor(vrf: str, peer: str, one: dict[str, Any], configured: str) -> Row:
     families = list(inner(one.get("addressFamilyInfo")))
-    up = one["bgpState"] == _UP
+    up = one["bgpState"] == UP
     return {
         "vrf": vrf,
         "peer": peer,

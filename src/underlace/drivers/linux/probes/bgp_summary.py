@@ -15,6 +15,9 @@ FAMILIES = {
     "l2VpnEvpn": ("l2vpn", "evpn"),
 }
 
+UP = "Established"
+"""The state of a session that is up. Of one that is not, FRR's uptime is how long it has been down."""
+
 
 def _steps(asked: Arguments, _vrfs: Sequence[str]) -> list[Step]:
     return [vtysh(f"show bgp {arguments.vrf_words(asked)} summary json")]
@@ -38,15 +41,16 @@ def by_vrf(answer: dict[str, Any], own: Any, asked: str) -> Iterator[tuple[str, 
 
 def _sessions(vrf: str, afi: str, safi: str, summary: dict[str, Any]) -> Iterator[Row]:
     for peer, session in inner(summary.get("peers")):
+        state = text(session.get("state"))
         yield {
             "vrf": vrf,
             "peer": peer,
             "afi": afi,
             "safi": safi,
-            "state": text(session.get("state")),
+            "state": state,
             "local_as": number(session.get("localAs", summary.get("as"))),
             "peer_as": number(session.get("remoteAs")),
-            "uptime_seconds": number(session.get("peerUptimeMsec")) // 1000,
+            "uptime_seconds": number(session.get("peerUptimeMsec")) // 1000 if state == UP else 0,
             "received": number(session.get("pfxRcd")),
             "sent": number(session.get("pfxSnt")),
             "messages_received": number(session.get("msgRcvd")),
