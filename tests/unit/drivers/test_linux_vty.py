@@ -40,6 +40,17 @@ def daemon(directory: Path, *pieces: bytes, close: bool = False) -> Iterator[lis
         thread.join()
 
 
+@contextmanager
+def crowded(directory: Path) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A socket as a daemon has it, with as many waiting as it holds; and the one that waits."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(directory / "bgpd.vty"))
+        server.listen(0)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+            other.connect(server.getsockname())
+            yield server, other
+
+
 def ask(directory: Path, seconds: float = 5.0) -> tuple[str, str, int]:
     return vty.ask(directory, "bgpd", "show version", time.monotonic() + seconds)
 
@@ -58,6 +69,25 @@ def test_a_command_that_is_not_known(tmp_path: Path) -> None:
 def test_one_that_hangs(tmp_path: Path) -> None:
     with daemon(tmp_path, b"FRR"):
         assert ask(tmp_path, 0.1) == ("", "bgpd does not answer", NOT_ENDED)
+
+
+def test_one_that_takes_nobody_any_more_hangs(tmp_path: Path) -> None:
+    with crowded(tmp_path):
+        assert ask(tmp_path, 0.1) == ("", "bgpd does not answer", NOT_ENDED)
+
+
+def test_one_that_takes_nobody_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    def serve() -> None:
+        for _ in range(2):
+            with server.accept()[0] as peer:
+                if peer.recv(4_096):
+                    peer.sendall(b"here\n\0\0\0\0")
+
+    with crowded(tmp_path) as (server, other):
+        later = threading.Timer(0.05, lambda: (other.close(), serve()))
+        later.start()
+        assert ask(tmp_path) == ("here\n", "", 0)
+        later.join()
 
 
 @pytest.mark.parametrize("pieces", [(), (b"half",)])
