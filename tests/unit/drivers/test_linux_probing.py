@@ -11,18 +11,23 @@ import pytest
 
 from underlace.drivers.linux import probing
 from underlace.drivers.linux.namespaces import Namespaces
-from underlace.drivers.linux.probes.base import Arguments, Probe, Said, Step
+from underlace.drivers.linux.probes import probes
+from underlace.drivers.linux.probes.base import NOT_STARTED, Arguments, Probe, Said, Step
 from underlace.drivers.linux.probing import Probing, Unanswered, bounded
 from underlace.model.question import ROWS_MAX, Observed, Row
 
 HANG = (sys.executable, "-c", "import time; print('x', flush=True); time.sleep(60)")
 
 
-class Here(Namespaces):
-    """No namespace is entered: these tests need no privilege."""
+class Leaving(Namespaces):
+    """A VRF that goes between being listed and being entered."""
 
     def vrfs(self) -> list[str]:
         return ["vpc-7"]
+
+
+class Here(Leaving):
+    """No namespace is entered: these tests need no privilege."""
 
     def inside(self, netns: str):  # type: ignore[no-untyped-def]
         from contextlib import nullcontext
@@ -107,3 +112,28 @@ def test_steps_run_together(asked, tmp_path: Path) -> None:  # type: ignore[no-u
     wait = 'touch "$0"; while [ ! -e "$1" ]; do sleep 0.01; done; echo "$0"'
     found = asked(("sh", "-c", wait, str(one), str(other)), ("sh", "-c", wait, str(other), str(one)), together=True)
     assert [row["said"].strip() for row in found.rows] == [str(one), str(other)]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_vrf_that_goes_meanwhile_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, together: bool
+) -> None:
+    here = Leaving(None, tmp_path, tmp_path)
+    monkeypatch.setattr("underlace.syscall.setns", lambda namespace: None)
+
+    def steps(_a: Arguments, vrfs: Sequence[str]) -> list[Step]:
+        return [Step(("echo", netns), netns) for netns in ("", *vrfs)]
+
+    def rows(_a: Arguments, said: Sequence[Said]) -> list[Row]:
+        return [{"said": one.output} for one in said]
+
+    monkeypatch.setattr(probing, "probes", lambda: {"made": Probe("made", steps, rows, together)})
+    assert Probing(here).answer("made", {}, 5.0).rows == ({"said": "\n"}, {"said": ""})
+    with pytest.raises(Unanswered, match="this device does not have vpc-7"):
+        Probing(here).answer("made", {"vrf": "vpc-7"}, 5.0)
+
+
+@pytest.mark.parametrize("name", ["ports", "macs", "neighbours", "acl-counters"])
+def test_rows_of_vrfs_that_said_nothing(name: str) -> None:
+    made = probes()[name]
+    assert list(made.rows({}, [Said(step, "", NOT_STARTED) for step in made.steps({}, ["vpc-7"])])) == []

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from underlace.drivers.linux import sending, vty
-from underlace.drivers.linux.namespaces import Namespaces
+from underlace.drivers.linux.namespaces import Namespaces, NoNamespace
 from underlace.drivers.linux.probes import base, probes, sent
 from underlace.drivers.linux.probes.base import NOT_ENDED, NOT_STARTED, Odd, Probe, Said, Step
 from underlace.drivers.linux.speeds import speeds
@@ -67,7 +67,7 @@ class Probing:
             raise Unanswered(f"the driver linux has no probe {name[:40]!r}")
         try:
             steps = list(probe.steps(arguments, self._namespaces.vrfs()))
-            said = self._run(probe, steps, until)
+            said = self._run(probe, steps, until, arguments.get("vrf"))
             rows = _bounded(probe.rows(arguments, said))
         except Odd as odd:
             raise Unanswered(str(odd)[:_WORDS_MAX]) from odd
@@ -75,17 +75,22 @@ class Probing:
             raise Unanswered(f"{name}: an answer of another shape than expected: {odd!r}"[:_WORDS_MAX]) from odd
         return Observed(rows[:ROWS_MAX], _source(steps), len(rows) > ROWS_MAX)
 
-    def _run(self, probe: Probe, steps: Sequence[Step], until: float) -> list[Said]:
+    def _run(self, probe: Probe, steps: Sequence[Step], until: float, vrf: Value | None) -> list[Said]:
         if not probe.together or len(steps) < 2:
-            return [self._step(step, until) for step in steps]
+            return [self._step(step, until, vrf) for step in steps]
         with ThreadPoolExecutor(min(TOGETHER, len(steps)), "underlace-step") as pool:
-            return list(pool.map(lambda step: self._step(step, until), steps))
+            return list(pool.map(lambda step: self._step(step, until, vrf), steps))
 
-    def _step(self, step: Step, until: float) -> Said:
+    def _step(self, step: Step, until: float, vrf: Value | None) -> Said:
+        """vrf: the one that was asked about; any other may have gone since it was listed, and then says nothing."""
         own = min(until, time.monotonic() + step.seconds) if step.seconds else until
         try:
             with self._namespaces.inside(step.netns):
                 output, errors, code = self._carry_out(step.words, own)
+        except NoNamespace as gone:
+            if step.netns == vrf:
+                raise Unanswered(f"this device does not have {vrf}") from gone
+            return Said(step, "", NOT_STARTED)
         except Unanswered as silent:
             if step.may_fail:
                 return Said(step, str(silent), silent.code)
