@@ -8,9 +8,10 @@ from ipaddress import ip_address
 import pytest
 
 from underlace.drivers.linux import packets
-from underlace.drivers.linux.packets import Heard
+from underlace.drivers.linux.packets import Heard, Ours
 
 A4, B4, A6, B6 = map(ip_address, ("192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"))
+C4, C6 = map(ip_address, ("192.0.2.3", "2001:db8::3"))
 OURS, PORT = 0x1234, 40_000
 
 
@@ -32,7 +33,8 @@ def icmp(kind: int, code: int, upper: int, lower: int, data: bytes = b"") -> byt
 
 
 def heard(packet: bytes) -> Heard | None:
-    return packets.heard(packet, OURS, PORT)
+    source, target = (A4, B4) if packet[:1] < b"\x60" else (A6, B6)
+    return packets.heard(packet, Ours(source, target, OURS, (PORT, 80), 5))
 
 
 @pytest.mark.parametrize(("version", "size"), [(4, 84), (4, 1_500), (6, 1_280), (4, 0)])
@@ -82,15 +84,39 @@ def test_errors_that_quote_an_echo(
     assert heard(ip(b, a, protocol, icmp(kind, code, upper, lower, others))) is None
 
 
-def answer(flags: int, to: int = PORT) -> bytes:
-    return ip(B4, A4, 6, struct.pack("!HHIIBBHHH", 80, to, 1, 6, 0x50, flags, 0, 0, 0))
+@pytest.mark.parametrize(("version", "a", "b", "other"), [(4, A4, B4, C4), (6, A6, B6, C6)])
+def test_what_is_said_to_or_by_others_is_none_of_ours(
+    version: int, a: packets.Address, b: packets.Address, other: packets.Address
+) -> None:
+    """A device forwards the answers of others, with numbers that may be ours by chance."""
+    protocol, reply = packets.PROTOCOL[version], icmp(packets.REPLY[version], 0, OURS, 7)
+    assert heard(ip(b, a, protocol, reply))
+    assert heard(ip(other, a, protocol, reply)) is None
+    assert heard(ip(b, other, protocol, reply)) is None
+
+    def error(quoted_from: object, quoted_to: object, to: object = a) -> bytes:
+        quoted = ip(quoted_from, quoted_to, protocol, packets.echo(version, OURS, 9, 84))
+        return ip(other, to, protocol, icmp(packets.EXCEEDED[version], 0, 0, 0, quoted))
+
+    assert heard(error(a, b)) == Heard("exceeded", str(other), 9), "anybody on the way may say so"
+    assert heard(error(a, other)) is None
+    assert heard(error(other, b)) is None
+    assert heard(error(a, b, to=other)) is None
+
+
+def answer(
+    flags: int, to: int = PORT, by: object = B4, at: object = A4, port: int = 80, acknowledged: int = 6
+) -> bytes:
+    return ip(by, at, 6, struct.pack("!HHIIBBHHH", port, to, 1, acknowledged, 0x50, flags, 0, 0, 0))
 
 
 def test_segments() -> None:
-    assert heard(answer(packets.SYN | packets.ACK)) == Heard("open", "192.0.2.2", 80, ack=6)
-    assert heard(answer(packets.RST | packets.ACK)) == Heard("refused", "192.0.2.2", 80, ack=6)
+    assert heard(answer(packets.SYN | packets.ACK)) == Heard("open", "192.0.2.2", 80)
+    assert heard(answer(packets.RST | packets.ACK)) == Heard("refused", "192.0.2.2", 80)
     assert heard(answer(packets.ACK)) is None
     assert heard(answer(packets.SYN | packets.ACK, to=PORT + 1)) is None
+    for others in ({"by": C4}, {"at": C4}, {"port": 81}, {"acknowledged": 7}):
+        assert heard(answer(packets.RST | packets.ACK, **others)) is None, others  # type: ignore[arg-type]
     quoted = ip(A4, B4, 6, packets.segment(A4, B4, (PORT, 80), 5, packets.SYN))[:28]
     assert heard(ip(B4, A4, 1, icmp(3, 13, 0, 0, quoted))) == Heard("unreachable", "192.0.2.2", 80)
 

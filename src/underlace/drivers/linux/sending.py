@@ -15,11 +15,11 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Any
 
 from underlace.drivers.linux import packets
-from underlace.drivers.linux.packets import Address, Heard
+from underlace.drivers.linux.packets import Address, Heard, Ours
 
 _ATTACH_FILTER = 26
 _OUTGOING = 4
@@ -52,13 +52,15 @@ class Line:
         self._out.setsockopt(*_MTU_DISCOVER[version], _PROBE)
         kind = socket.htons(_ETHERTYPE[version])
         self._ears = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, kind))
-        self._listen_to({protocol, packets.ICMP if version == 4 else packets.ICMP6})
+        self._listen_to({protocol, packets.PROTOCOL[version]})
 
     def source(self) -> Address:
-        """The address that packets to the target come from. Raises OSError without a way there."""
+        """The address that packets to the target come from, from now on. Raises OSError without a way there."""
         with socket.socket(self._family, socket.SOCK_DGRAM) as asked:
             asked.connect((str(self._target), 9))
-            return ip_address(asked.getsockname()[0])
+            own = asked.getsockname()
+        self._out.bind(own)
+        return ip_address(own[0])
 
     def send(self, packet: bytes, hops: int = 64) -> str:
         """Nothing, or why it could not be sent."""
@@ -97,13 +99,17 @@ def echoes(target: Address, sends: Sequence[tuple[int, int]], interval: float, u
     refused: dict[int, str] = {}
 
     def take(packet: bytes, at: float) -> bool:
-        found = packets.heard(packet, identity)
+        found = packets.heard(packet, ours)
         if found is not None and found.number in began:
             answers.setdefault(found.number, (found, at))
         return len(answers) + len(refused) == len(sends)
 
     with ExitStack() as stack:
-        line = Line(target, packets.ICMP if target.version == 4 else packets.ICMP6, stack)
+        line = Line(target, packets.PROTOCOL[target.version], stack)
+        try:
+            ours = Ours(line.source(), target, identity)
+        except OSError as none:
+            return [{"kind": "refused", "why": none.strerror or str(none)} for _ in sends]
         for number, (size, hops) in enumerate(sends):
             began[number] = time.monotonic()
             if why := line.send(packets.echo(target.version, identity, number, size), hops):
@@ -147,15 +153,14 @@ def connect(target: Address, port: int, until: float) -> dict[str, Any]:
     found: list[tuple[Heard, float]] = []
 
     def take(packet: bytes, at: float) -> bool:
-        heard = packets.heard(packet, -1, own)
-        if heard is not None and heard.number == port:
+        heard = packets.heard(packet, Ours(source, target, ports=(own, port), number=number))
+        if heard is not None:
             found.append((heard, at))
         return bool(found)
 
     with ExitStack() as stack:
         line = Line(target, packets.TCP, stack)
         source = line.source()
-        assert isinstance(source, (IPv4Address, IPv6Address))
         while not found and (began := time.monotonic()) < until:
             if why := line.send(packets.segment(source, target, (own, port), number, packets.SYN)):
                 return {"kind": "refused-here", "why": why}
