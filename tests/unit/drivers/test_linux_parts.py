@@ -529,3 +529,17 @@ def test_another_mode_takes_the_lag_down_with_all_that_stands_on_it() -> None:
     touched |= {("nft", "", "netdev", "underlace_bond1")}
     assert {change.key for change in steps} == touched
     assert {change.verb for change in steps} == {Verb.DELETE, Verb.CREATE}
+
+
+def test_a_memory_is_renewed_from_what_another_has_written(tmp_path: Path) -> None:
+    """The live question `drift` reads through a door of its own, beside the one that applies."""
+    path, key = tmp_path / "rules.json", ("nft", "vpc-1", "inet", "underlace")
+    listing = rules.Listing("inet", "underlace", ("chain a {", "}"), {}, {})
+    applying, asking = rules.Memory(path), rules.Memory(path)
+    assert asking.table("vpc-1", listing).skeleton != ("chain a {", "}")
+    applying.changed("vpc-1", [NftTable(*key[1:], ("chain a {", "}"), ())], 1, 2)
+    applying.listed("vpc-1", [listing], 2)
+    applying.renew()  # what is not saved yet is kept
+    applying.save()
+    asking.renew()
+    assert asking.table("vpc-1", listing).skeleton == ("chain a {", "}")

@@ -72,6 +72,7 @@ class LinuxDoor:
         """Owned state; with a scope, whole namespaces and FRR as a whole where it names anything of them."""
         vrfs = self._namespaces.vrfs()
         wanted = None if scope is None else _places(scope)
+        self._memory.renew()
         if wanted is None:
             self._claims.clear()
         found: list[Item] = []

@@ -103,6 +103,11 @@ class Memory:
                 self._held = {}  # nothing known: every table is loaded once more
         return self._held
 
+    def renew(self) -> None:
+        """Forget what the file says as well: another door of this device may have written it since."""
+        if self._saved:
+            self._held = None
+
     def changed(self, netns: str, loaded: Iterable[NftTable], before: int, after: int) -> None:
         """Note one transaction of ours, the skeletons in it, and the generations around it."""
         last, fresh = self._fresh.pop(netns, (before, {}))
