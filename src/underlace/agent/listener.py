@@ -20,7 +20,7 @@ from underlace.agent.client import Asker, Refusal, Unreachable
 from underlace.agent.clock import Backoff
 from underlace.agent.log import Log
 from underlace.drivers.protocol import Prober
-from underlace.model.question import ANSWER_MAX, SECONDS_MAX, Answer, Observed, Question, QuestionsRequest
+from underlace.model.question import ANSWER_MAX, ROWS_MAX, SECONDS_MAX, Answer, Observed, Question, QuestionsRequest
 
 AT_ONCE = 4
 """Questions under way; whoever asks more is told that the device is busy."""
@@ -117,7 +117,9 @@ class Listener:
 
 
 def fitted(answer: Answer, limit: int = ANSWER_MAX) -> Answer:
-    """With as many rows as an answer may have bytes."""
+    """With as many rows as an answer may have, and may have bytes."""
+    if len(answer.observed.rows) > ROWS_MAX:
+        answer = Answer(answer.id, Observed(answer.observed.rows[:ROWS_MAX], answer.observed.source, True))
     rows, size = answer.observed.rows, len(msgspec.json.encode(answer))
     while rows and size > limit:
         rows = rows[: min(len(rows) - 1, len(rows) * limit // size)]

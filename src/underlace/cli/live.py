@@ -82,8 +82,8 @@ def _heading(found: dict[str, Any]) -> str:
 
 
 def _ask(client: Client, query: str, parameters: dict[str, str], devices: list[str]) -> dict[str, Any]:
-    found = client.get(f"/v1/live/{quote(query, safe='')}", **{**parameters, "device": devices or None})
-    return dict(found)
+    given = {**parameters, **({"device": devices} if devices else {})}
+    return dict(client.call("GET", f"/v1/live/{quote(query, safe='')}", query=given))
 
 
 def _show_queries(client: Client, form: Format) -> None:

@@ -16,7 +16,7 @@ from underlace.agent.client import HttpsController, Refusal, Unreachable
 from underlace.agent.identity import Identity
 from underlace.agent.listener import AT_ONCE, UNENROLLED, UNKNOWN, Listener, fitted
 from underlace.agent.log import Log
-from underlace.model.question import Answer, Observed, Question, Questions, QuestionsRequest, Value
+from underlace.model.question import ROWS_MAX, Answer, Observed, Question, Questions, QuestionsRequest, Value
 from underlace.model.wire import Credentials
 
 
@@ -139,6 +139,8 @@ def test_an_answer_is_cut_to_what_it_may_be() -> None:
     assert 50 < len(cut.observed.rows) < 100
     assert fitted(Answer("1", Observed(rows[:3], "test")), 10_000).observed == Observed(rows[:3], "test")
     assert fitted(Answer("1", Observed(({"text": "x" * 10_000},), "test")), 1_000).observed.rows == ()
+    most = fitted(Answer("1", Observed(({},) * (ROWS_MAX + 1), "test"))).observed
+    assert (len(most.rows), most.cut) == (ROWS_MAX, True)
 
 
 def test_over_https_with_two_connections(tmp_path: Path) -> None:

@@ -54,6 +54,10 @@ def test_against_a_controller(shell: Shell) -> None:
     refused = shell("live", "bgp-summary", "colour")
     assert refused.code == 2
     assert "NAME=VALUE" in refused.err
+    for word in ("path", "body", "method"):
+        stranger = shell("live", "bgp-summary", f"{word}=x")
+        assert stranger.code == 1
+        assert f"unknown field `{word}`" in stranger.err
     unknown = shell("live", "nope")
     assert unknown.code == 1
     assert "There is no such live query" in unknown.err
