@@ -19,7 +19,7 @@ from underlace.queries.registry import QUERIES
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 
-BY_HAND = frozenset({"README.md", "benchmarks.md"})
+BY_HAND = frozenset({"README.md", "benchmarks.md", "long-tests.md"})
 """Pages of docs/reference that are not made here."""
 
 

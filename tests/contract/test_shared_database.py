@@ -281,11 +281,11 @@ def test_a_question_reaches_the_controller_that_the_device_listens_to(three: lis
     listener.on_question(lambda devices: came.set() if "leaf1" in devices else None)
 
     def agent() -> None:
-        with listener.polling(leaf1):
+        with listener.polling(leaf1) as number:
             while not over.is_set():
                 came.wait(PATIENCE)
                 came.clear()
-                for question in listener.fetch(leaf1):
+                for question in listener.fetch(leaf1, number):
                     listener.answer(leaf1, Answer(question.id, Observed(tuple(rows), "test")))
 
     thread = threading.Thread(target=agent)

@@ -23,8 +23,8 @@ _RULES = """table netdev {table} {{
   chain out {{ type filter hook egress device "{port}" priority -600; policy accept; {rule}; }}
 }}
 """
-_SURE = 5
-"""Packets that are expected to meet the fault in each try of its proof."""
+_SURE = 20
+"""Packets that are expected to meet the fault when it is proved: that none does then is one in a thousand million."""
 
 
 class Loss(Fault):
