@@ -80,7 +80,7 @@ def _of_threads() -> set[str]:
     """The network namespaces of this process's threads; one may end while it is asked."""
     found = set()
     for thread in os.listdir("/proc/self/task"):
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             found.add(os.readlink(f"/proc/self/task/{thread}/ns/net"))
     return found
 
